@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Mutex, reader-writer lock and condition: pthreads, annotated for clang's
+ * -Wthread-safety and ranked.
+ *
+ * Every lock has a rank.  A thread may only take a lock of a higher rank than
+ * any it holds, so no cycle of waiting threads can form.  Debug builds keep
+ * the held locks of each thread and abort with both names when the rule is
+ * broken, when a lock is taken twice, or released by a stranger.
+ *
+ * All functions abort on misuse; none can fail otherwise.
+ */
+#ifndef COMMON_LOCK_H
+#define COMMON_LOCK_H
+
+#include "common/attr.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#if defined(__clang__)
+#define CAPABILITY(name) __attribute__((capability(name)))
+#define GUARDED_BY(lock) __attribute__((guarded_var))
+#define REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
+#define REQUIRES_SHARED(...) \
+    __attribute__((requires_shared_capability(__VA_ARGS__)))
+#define EXCLUDES(...) __attribute__((locks_excluded(__VA_ARGS__)))
+#define ACQUIRE(...) __attribute__((acquire_capability(__VA_ARGS__)))
+#define ACQUIRE_SHARED(...) \
+    __attribute__((acquire_shared_capability(__VA_ARGS__)))
+#define RELEASE(...) __attribute__((release_capability(__VA_ARGS__)))
+#define RELEASE_SHARED(...) \
+    __attribute__((release_shared_capability(__VA_ARGS__)))
+#define TRY_ACQUIRE(...) __attribute__((try_acquire_capability(__VA_ARGS__)))
+#define NO_THREAD_SAFETY_ANALYSIS __attribute__((no_thread_safety_analysis))
+#else
+#define CAPABILITY(name)
+#define GUARDED_BY(lock)
+#define REQUIRES(...)
+#define REQUIRES_SHARED(...)
+#define EXCLUDES(...)
+#define ACQUIRE(...)
+#define ACQUIRE_SHARED(...)
+#define RELEASE(...)
+#define RELEASE_SHARED(...)
+#define TRY_ACQUIRE(...)
+#define NO_THREAD_SAFETY_ANALYSIS
+#endif
+
+/* Outermost first: while holding one, only those further down may be taken. */
+enum lock_rank {
+    LOCK_CLIENTS, /* server/command/clients: the list of connections. */
+    LOCK_CONFIG,  /* server/admin/config: directives that are strings. */
+    LOCK_FLIGHT,  /* server/lookup/flight: one shard of flights. */
+    LOCK_SHARD,   /* server/cache/shard: one shard of the cache. */
+    LOCK_STORE,   /* server/store/pool: slots and the queue of the store. */
+    LOCK_POOL,    /* common/pool. */
+    LOCK_TIMER,   /* common/timer: the heap. */
+    LOCK_CHAN,    /* common/chan: one channel; select takes them by address. */
+    LOCK_WAITER,  /* common/chan: one sleeping select. */
+    LOCK_WG,      /* common/waitgroup. */
+    LOCK_STATS,   /* server/admin/stats: the list of per-thread blocks. */
+    LOCK_CLOCK,   /* common/clock: the manual clock. */
+    LOCK_LEAF,    /* Anything that calls nothing while held. */
+};
+
+struct CAPABILITY("mutex") mutex {
+    pthread_mutex_t raw;
+    enum lock_rank rank;
+    const char *name; /* Static; shown when a rule is broken. */
+};
+
+struct CAPABILITY("rwlock") rwlock {
+    pthread_rwlock_t raw;
+    enum lock_rank rank;
+    const char *name;
+};
+
+struct cond {
+    pthread_cond_t raw; /* On the monotonic clock. */
+};
+
+void mutex_init(struct mutex *m, enum lock_rank rank, const char *name);
+void mutex_destroy(struct mutex *m);
+void mutex_lock(struct mutex *m) ACQUIRE(*m);
+bool mutex_trylock(struct mutex *m) TRY_ACQUIRE(true, *m);
+void mutex_unlock(struct mutex *m) RELEASE(*m);
+
+void rwlock_init(struct rwlock *l, enum lock_rank rank, const char *name);
+void rwlock_destroy(struct rwlock *l);
+void rwlock_rdlock(struct rwlock *l) ACQUIRE_SHARED(*l);
+void rwlock_rdunlock(struct rwlock *l) RELEASE_SHARED(*l);
+void rwlock_wrlock(struct rwlock *l) ACQUIRE(*l);
+void rwlock_wrunlock(struct rwlock *l) RELEASE(*l);
+
+void cond_init(struct cond *c);
+void cond_destroy(struct cond *c);
+void cond_signal(struct cond *c);
+void cond_broadcast(struct cond *c);
+void cond_wait(struct cond *c, struct mutex *m) REQUIRES(*m);
+/* Sleeps until signalled or until the real monotonic clock shows
+ * 'deadline_us'; returns false on the latter.  Not for the manual clock: use
+ * timer.h for what a test must be able to move. */
+bool cond_wait_until(struct cond *c, struct mutex *m, int64_t deadline_us)
+    REQUIRES(*m);
+
+#endif
