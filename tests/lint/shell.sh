@@ -1,0 +1,12 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# Our scripts pass shellcheck.
+set -euo pipefail
+cd "$BOOKD_SRC"
+
+if ! command -v shellcheck >/dev/null; then
+    echo "shellcheck is not installed"
+    exit 77
+fi
+find tests conf -name '*.sh' -print0 |
+    xargs -0 shellcheck --shell=bash quickstart .ci/run tests/run
