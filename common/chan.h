@@ -119,6 +119,9 @@ static inline struct select_case select_send(struct chan_tx tx,
 #define SELECT_DEFAULT 0         /* Do not wait: Go's 'default'. */
 #define SELECT_NONE (-1)         /* Result: default taken, or deadline past. */
 
+/* More in one select abort: all their locks are held at once. */
+#define SELECT_CASES_MAX 32
+
 /* Carries out exactly one case that is ready, chosen at random among all that
  * are (so that none starves), and returns its index.  When none is ready,
  * waits until 'deadline_us' on clock_now_us()'s real clock, then returns

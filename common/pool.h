@@ -28,10 +28,17 @@ struct pool_job;
 
 typedef void pool_fn(struct pool_job *job, void *worker);
 
+enum pool_job_state {
+    POOL_JOB_IDLE, /* Zeroed, or refused: not the pool's. */
+    POOL_JOB_QUEUED,
+    POOL_JOB_RUNNING,  /* Or has run. */
+    POOL_JOB_WITHDRAWN /* Dropped soon, or already. */
+};
+
 struct pool_job {
     pool_fn *run;      /* Called once on a worker thread, or … */
     pool_fn *drop;     /* … this, if it was withdrawn. */
-    _Atomic int state; /* QUEUED → RUNNING or WITHDRAWN, by one CAS. */
+    _Atomic int state; /* enum pool_job_state; left to the pool. */
 };
 
 /* What each worker owns (a database connection, say): 'open' runs on the
