@@ -38,4 +38,5 @@ require() {
 require server/admin/config.def 2
 require server/admin/stats.def 1
 require server/command/commands.def 1
+require client/subcommands.def 1
 exit $missing
