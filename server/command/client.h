@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A client and its requests, as commands see them: who asks, in which
+ * protocol, where the reply goes.  The connection behind it is net/conn's.
+ *
+ *     conn parses ──► command_run(request) ──► done at once: reply is written
+ *                                          └─► pending: the handler keeps the
+ *                     request and calls request_finish() later, on the loop
+ *
+ * Order: replies leave in the order of the requests, whenever they finish.
+ * Requests of one class (reads, or writes) may be under way together; a
+ * request of another class waits until those before it have finished, so that
+ * a read never overtakes an earlier write nor the other way round.
+ *
+ * Thread-safety: clients and requests belong to the thread of their loop,
+ * except the fields marked _Atomic, which CLIENT LIST reads from anywhere.
+ */
+#ifndef SERVER_COMMAND_CLIENT_H
+#define SERVER_COMMAND_CLIENT_H
+
+#include "common/chan.h"
+#include "common/slice.h"
+#include "server/resp/reply.h"
+
+#include <stdatomic.h>
+
+struct command;
+struct request;
+struct server;
+
+#define CLIENT_ADDRESS_SIZE 128 /* "[v6]:port", or the path of a unix socket. */
+
+struct client {
+    struct server *server;  /* Borrowed: the parts that commands work on. */
+    struct chan_tx home;    /* Tasks sent here run on the client's loop. */
+    uint64_t id;            /* Unique since start, from 1. */
+    int protocol;           /* 2 or 3. */
+    int fd;                 /* For CLIENT LIST only. */
+    int64_t created_us;     /* clock_now_us(). */
+    char address[CLIENT_ADDRESS_SIZE];       /* Of the peer. */
+    char local_address[CLIENT_ADDRESS_SIZE]; /* Ours. */
+
+    bool close_after_reply; /* Set by QUIT and by errors that end it. */
+    struct buf scratch;     /* Room for a handler during one call; emptied and
+                               kept small by command_run(). */
+
+    /* Shown by CLIENT LIST; written on the loop, read anywhere, relaxed. */
+    _Atomic int64_t last_active_us;
+    _Atomic(const struct command *) last_command;
+    _Atomic size_t input_bytes;     /* Unparsed input. */
+    _Atomic size_t input_capacity;
+    _Atomic size_t output_bytes;    /* Unsent output. */
+    _Atomic size_t pending_requests;
+    _Atomic int shown_protocol;     /* Copy of 'protocol'. */
+
+    /* Guarded by the lock of clients.c. */
+    char *name;             /* Owned; NULL: none. */
+    char *library_name;     /* CLIENT SETINFO lib-name. */
+    char *library_version;
+    struct client *next, *previous; /* The list of all clients. */
+
+    /* Called on the loop by request_finish(); set by net/conn. */
+    void (*on_finish)(struct request *request);
+};
+
+struct answer;
+typedef void request_answer_fn(struct request *request,
+                               const struct answer *answer);
+
+/* What a request may overlap with on its connection. */
+enum request_class {
+    REQUEST_READ,  /* Overlaps with reads. */
+    REQUEST_WRITE, /* Overlaps with writes; they keep their order. */
+    REQUEST_ALONE  /* Runs when all before it finished; holds all behind it. */
+};
+
+/* One command under way.  net/conn makes it, and frees it when its reply was
+ * taken.  argv points into the connection's input and is valid during the
+ * handler's call only: a handler that goes on later calls
+ * request_keep_args() first. */
+struct request {
+    struct client *client;         /* NULL once the connection is gone. */
+    const struct command *command;
+    struct slice *argv;
+    size_t argc;
+    struct reply reply;            /* Where the handler writes. */
+    int64_t start_us;              /* clock_now_us() when its batch was read. */
+    void *state;                   /* The handler's own, between the calls. */
+    request_answer_fn *on_answer;  /* Likewise; see command/read.h. */
+    /* Called once, on the loop, when the client went away while the request
+     * was pending; may be NULL.  request_finish() must still be called. */
+    void (*on_cancel)(struct request *request);
+
+    /* Private to net/conn and request_keep_args(). */
+    struct request *next;
+    struct buf own;                /* The reply while others go first. */
+    char *kept_args;               /* Owned copy behind argv, or NULL. */
+    enum request_class class;
+    bool pending;
+    bool finished;
+};
+
+/* Copies the arguments, so that argv stays valid until the request is freed. */
+void request_keep_args(struct request *request);
+
+/* The reply of a pending request has been written: hands the request back.
+ * Thread: the loop of its client.  Do not touch 'request' afterwards. */
+void request_finish(struct request *request);
+
+/* Frees a request that is not pending any more, with all it owns. */
+void request_free(struct request *request);
+
+#endif

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The parts of a running server, as commands and connections reach them.
+ *
+ * Thread-safety: filled before the first connection is accepted, constant
+ * until the last has gone.
+ */
+#ifndef SERVER_COMMAND_PARTS_H
+#define SERVER_COMMAND_PARTS_H
+
+#include "common/attr.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct cache;
+struct clients;
+struct config;
+struct lookup;
+struct store;
+
+struct server {
+    struct config *config;
+    struct store *store;
+    struct cache *cache;
+    struct lookup *lookup;
+    struct clients *clients;
+    const char *config_path; /* Absolute; "" when there is no file. */
+    int64_t started_us;      /* clock_now_us(). */
+    int port;                /* TCP port really bound. */
+    char run_id[41];         /* 40 hex digits, drawn at start. */
+    /* Begins an orderly stop; returns at once.  Thread: any. */
+    void (*stop)(struct server *server);
+};
+
+#endif

@@ -1,0 +1,522 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a flight lives:  refs 1 (the store's) + one for each waiter.
+ *
+ *   join():  under the shard lock: find or make, store_read_start(), add the
+ *            waiter, start its deadline
+ *   row():   on a store thread: the row is encoded into 'bytes'
+ *   done():  under the shard lock: fill unless fenced, leave the table, take
+ *            the list of waiters; then, without it: wake them
+ *
+ * store_read_start() is called under the shard lock, so that a refused read
+ * never had other waiters; it only queues, and its locks rank behind.
+ */
+#include "server/lookup/flight.h"
+
+#include "common/clock.h"
+#include "common/hash.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/task.h"
+#include "server/admin/stats.h"
+#include "server/lookup/record.h"
+
+#include <assert.h>
+
+/* Flights live for a store read; 64 shards keep them apart well beyond the
+ * number of threads. */
+#define FLIGHT_SHARDS 64
+#define FLIGHT_BINS 256 /* Chains of a shard: 16 384 cold keys, one a chain. */
+
+struct flight {
+    struct store_read read;
+    struct flights *flights;   /* Borrowed. */
+    _Atomic int refs;
+    uint64_t hash;
+    int64_t start_us;          /* When the store was asked. */
+    /* Written by row() before done(); constant after it. */
+    struct buf bytes;
+    struct copy copy;
+    bool found;
+    enum err err;
+
+    /* Guarded by the shard's lock. */
+    struct flight *next;       /* The chain. */
+    struct waiter *waiters;    /* Last joined first. */
+    bool in_table;             /* False: done, or fenced. */
+
+    size_t key_size;
+    char key[];
+};
+
+struct CAPABILITY("mutex") flight_shard {
+    struct mutex lock; /* Rank LOCK_FLIGHT; held over a fill, never over I/O. */
+    struct flight *bins[FLIGHT_BINS] GUARDED_BY(lock);
+    size_t count GUARDED_BY(lock);
+} __attribute__((aligned(64)));
+
+struct flights {
+    struct cache *cache;   /* Borrowed, as are the next two. */
+    struct store *store;
+    struct timers *timers;
+    struct flight_shard shards[FLIGHT_SHARDS];
+};
+
+static struct flight_shard *shard_of(struct flights *flights, uint64_t hash)
+{
+    return &flights->shards[hash % FLIGHT_SHARDS];
+}
+
+static struct flight **bin_of(struct flight_shard *shard, uint64_t hash)
+{
+    return &shard->bins[hash / FLIGHT_SHARDS % FLIGHT_BINS];
+}
+
+static struct slice key_of(const struct flight *f)
+{
+    return slice_make(f->key, f->key_size);
+}
+
+struct flights *flights_new(struct cache *cache, struct store *store,
+                            struct timers *timers)
+{
+    struct flights *flights = NULL;
+
+    if (posix_memalign((void **)&flights, 64, sizeof *flights) != 0) {
+        abort();
+    }
+    memset(flights, 0, sizeof *flights);
+    flights->cache = cache;
+    flights->store = store;
+    flights->timers = timers;
+    for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
+        mutex_init(&flights->shards[i].lock, LOCK_FLIGHT, "flight");
+    }
+    return flights;
+}
+
+void flights_free(struct flights *flights)
+{
+    if (flights == NULL) {
+        return;
+    }
+    assert(flights_count(flights) == 0);
+    for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
+        mutex_destroy(&flights->shards[i].lock);
+    }
+    free(flights);
+}
+
+/* ---- references ---- */
+
+static void flight_unref(struct flight *f)
+{
+    if (atomic_fetch_sub_explicit(&f->refs, 1, memory_order_acq_rel) == 1) {
+        buf_destroy(&f->bytes);
+        free(f);
+    }
+}
+
+void waiter_unref(struct waiter *w)
+{
+    if (atomic_fetch_sub_explicit(&w->refs, 1, memory_order_acq_rel) == 1) {
+        if (w->flight != NULL) {
+            flight_unref(w->flight);
+        }
+        free(w);
+    }
+}
+
+bool waiter_claim(struct waiter *w, enum winner by)
+{
+    int nobody = WINNER_NOBODY;
+
+    /* Release: what the winner knows is seen by whoever reads 'winner'. */
+    return atomic_compare_exchange_strong_explicit(
+        &w->winner, &nobody, (int)by, memory_order_acq_rel,
+        memory_order_acquire);
+}
+
+static void stop_deadline(struct waiter *w)
+{
+    if (timers_cancel(w->flights->timers, &w->deadline)) {
+        waiter_unref(w);
+    }
+}
+
+void waiter_leave(struct waiter *w)
+{
+    stop_deadline(w);
+    waiter_unref(w);
+}
+
+void waiter_result(const struct waiter *w, struct flight_result *result)
+{
+    const struct flight *f = w->flight;
+
+    *result = (struct flight_result){.err = f->err,
+                                     .found = f->found,
+                                     .bytes = buf_slice(&f->bytes),
+                                     .copy = f->copy};
+}
+
+/* ---- delivery ---- */
+
+/* Runs on a loop: delivers a list of waiters of this loop. */
+static void deliver_list(void *arg)
+{
+    for (struct waiter *w = arg, *next; w != NULL; w = next) {
+        next = w->next;
+        w->deliver(w);
+    }
+}
+
+static void deliver_one(void *arg)
+{
+    struct waiter *w = arg;
+
+    w->deliver(w);
+}
+
+static void post(struct chan_tx home, struct waiter *list)
+{
+    if (task_post(home, deliver_list, list)) {
+        return;
+    }
+    /* The loop has stopped, and its callers with it. */
+    for (struct waiter *w = list, *next; w != NULL; w = next) {
+        next = w->next;
+        waiter_unref(w);
+    }
+}
+
+static void on_deadline(struct timer *timer)
+{
+    struct waiter *w = container_of(timer, struct waiter, deadline);
+
+    if (!waiter_claim(w, WINNER_DEADLINE)) {
+        waiter_unref(w);
+        return;
+    }
+    /* The timer's reference goes on as the delivery's.  The waiter may still
+     * be on its flight's list, so it travels alone, without 'next'. */
+    if (!task_post(w->home, deliver_one, w)) {
+        waiter_unref(w);
+    }
+}
+
+/* Takes all waiters of '*list' that belong to the loop of the first, in
+ * order, off the list. */
+static struct waiter *take_one_home(struct waiter **list)
+{
+    struct chan *home = (*list)->home.chan;
+    struct waiter *taken = NULL;
+    struct waiter **tail = &taken;
+    struct waiter **from = list;
+
+    while (*from != NULL) {
+        struct waiter *w = *from;
+        if (w->home.chan == home) {
+            *from = w->next;
+            w->next = NULL;
+            *tail = w;
+            tail = &w->next;
+        } else {
+            from = &w->next;
+        }
+    }
+    return taken;
+}
+
+/* Decides all waiters of a flight that has ended for the store, and wakes
+ * those it won, one task a loop. */
+static void wake(struct waiter *waiters)
+{
+    struct waiter *won = NULL;
+
+    /* The list is last joined first: reversed here, so that they are answered
+     * in the order they came. */
+    for (struct waiter *w = waiters, *next; w != NULL; w = next) {
+        next = w->next;
+        if (waiter_claim(w, WINNER_STORE)) {
+            w->next = won;
+            won = w;
+            stop_deadline(w);
+        } else {
+            waiter_unref(w);
+        }
+    }
+    while (won != NULL) {
+        struct waiter *list = take_one_home(&won);
+        post(list->home, list);
+    }
+}
+
+/* ---- the table ---- */
+
+static struct flight *find(struct flight_shard *shard, struct slice key,
+                           uint64_t hash) REQUIRES(shard->lock)
+{
+    for (struct flight *f = *bin_of(shard, hash); f != NULL; f = f->next) {
+        if (f->hash == hash && slice_equal(key_of(f), key)) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+static void unlink_flight(struct flight_shard *shard, struct flight *f)
+    REQUIRES(shard->lock)
+{
+    struct flight **link = bin_of(shard, f->hash);
+
+    while (*link != f) {
+        link = &(*link)->next;
+    }
+    *link = f->next;
+    f->next = NULL;
+    f->in_table = false;
+    shard->count--;
+}
+
+/* ---- the store's side ---- */
+
+static void on_row(struct store_read *read, const struct store_row *row)
+{
+    struct flight *f = container_of(read, struct flight, read);
+
+    f->found = true;
+    if (row->mapping != NULL) {
+        f->copy.kind = COPY_RECORD;
+        record_encode(row, &f->bytes);
+    } else {
+        f->copy.kind = COPY_STRING;
+        f->copy.expires_ms = row->expires_ms;
+        buf_append_slice(&f->bytes, row->columns[0].bytes);
+    }
+}
+
+/* Puts the flight's answer into the cache.  A dirty copy is younger than any
+ * answer of the store and stays. */
+static void fill(struct flights *flights, struct flight *f)
+{
+    struct copy there;
+
+    if (cache_get(flights->cache, key_of(f), f->hash, 0, &there, NULL) &&
+        (there.dirty || there.memory_only)) {
+        stats_count(STATS_fills_fenced);
+        return;
+    }
+    if (cache_put(flights->cache, key_of(f), f->hash, &f->copy,
+                  buf_slice(&f->bytes)) == ERR_OK) {
+        stats_count(STATS_fills);
+    }
+}
+
+static void on_done(struct store_read *read, enum err err)
+{
+    struct flight *f = container_of(read, struct flight, read);
+    struct flights *flights = f->flights;
+    struct flight_shard *shard = shard_of(flights, f->hash);
+
+    f->err = err;
+    if (err == ERR_OK && !f->found) {
+        f->copy.kind = COPY_NEGATIVE;
+    }
+    if (err != ERR_OK) {
+        log_debug("flight: store read failed err=%s", err_str(err));
+    }
+
+    mutex_lock(&shard->lock);
+    if (f->in_table) {
+        unlink_flight(shard, f);
+        if (err == ERR_OK) {
+            fill(flights, f);
+        }
+    } else if (err == ERR_OK) {
+        stats_count(STATS_fills_fenced);
+    }
+    struct waiter *waiters = f->waiters;
+    f->waiters = NULL;
+    mutex_unlock(&shard->lock);
+
+    wake(waiters);
+    flight_unref(f);
+}
+
+/* ---- joining ---- */
+
+static struct flight *new_flight(struct flights *flights, struct slice key,
+                                 uint64_t hash, bool refresh)
+{
+    struct flight *f = try_malloc(sizeof *f + key.size);
+
+    if (f == NULL) {
+        return NULL;
+    }
+    *f = (struct flight){.flights = flights,
+                         .refs = 1,
+                         .hash = hash,
+                         .start_us = clock_now_us(),
+                         .key_size = key.size,
+                         .in_table = true};
+    memcpy(f->key, key.data, key.size);
+    f->copy.filled_us = f->start_us;
+    f->read.refresh = refresh;
+    f->read.row = on_row;
+    f->read.done = on_done;
+    f->read.mapping = mapping_find(store_mappings(flights->store), key_of(f),
+                                   &f->read.key);
+    if (f->read.mapping == NULL) {
+        f->read.key = key_of(f);
+    }
+    return f;
+}
+
+/* Makes the flight and asks the store; NULL if the store refuses. */
+static struct flight *start(struct flights *flights, struct flight_shard *shard,
+                            struct slice key, uint64_t hash, bool refresh)
+    REQUIRES(shard->lock)
+{
+    struct flight *f = new_flight(flights, key, hash, refresh);
+
+    if (f == NULL) {
+        return NULL;
+    }
+    /* Its done() may run at once on another thread, and then waits for the
+     * shard lock. */
+    if (store_read_start(flights->store, &f->read) == STORE_REFUSED) {
+        flight_unref(f);
+        return NULL;
+    }
+    struct flight **bin = bin_of(shard, hash);
+    f->next = *bin;
+    *bin = f;
+    shard->count++;
+    stats_count(STATS_store_reads);
+    return f;
+}
+
+static uint64_t version_now(struct flights *flights, struct slice key,
+                            uint64_t hash)
+{
+    struct copy copy;
+
+    return cache_get(flights->cache, key, hash, 0, &copy, NULL) ? copy.version
+                                                                : 0;
+}
+
+static void add_waiter(struct flights *flights, struct flight *f,
+                       struct waiter *w, int64_t deadline_us)
+{
+    atomic_store_explicit(&w->refs, 3, memory_order_relaxed);
+    atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
+    w->flights = flights;
+    w->flight = f;
+    w->next = f->waiters;
+    f->waiters = w;
+    timers_add(flights->timers, &w->deadline, deadline_us, on_deadline);
+}
+
+enum flight_join flights_join(struct flights *flights, struct slice key,
+                              uint64_t hash, uint64_t seen_version,
+                              struct waiter *w, int64_t deadline_us)
+{
+    struct flight_shard *shard = shard_of(flights, hash);
+    enum flight_join result = FLIGHT_JOINED;
+
+    mutex_lock(&shard->lock);
+    struct flight *f = find(shard, key, hash);
+    if (f == NULL) {
+        if (version_now(flights, key, hash) != seen_version) {
+            result = FLIGHT_CHANGED;
+        } else {
+            f = start(flights, shard, key, hash, w == NULL);
+            result = f == NULL ? FLIGHT_REFUSED : FLIGHT_STARTED;
+        }
+    }
+    if (f != NULL && w != NULL) {
+        add_waiter(flights, f, w, deadline_us);
+    }
+    mutex_unlock(&shard->lock);
+    return result;
+}
+
+bool flights_withdraw(struct flights *flights, struct waiter *w)
+{
+    struct flight *f = w->flight;
+    struct flight_shard *shard = shard_of(flights, f->hash);
+    bool withdrawn = false;
+
+    mutex_lock(&shard->lock);
+    if (f->waiters == w && w->next == NULL &&
+        store_read_withdraw(flights->store, &f->read)) {
+        f->waiters = NULL;
+        if (f->in_table) {
+            unlink_flight(shard, f);
+        }
+        withdrawn = true;
+    }
+    mutex_unlock(&shard->lock);
+    if (withdrawn) {
+        stats_count(STATS_reads_withdrawn);
+        waiter_unref(w);  /* The list's. */
+        flight_unref(f);  /* The store's; the waiter has its own. */
+    }
+    return withdrawn;
+}
+
+/* ---- the fence ---- */
+
+void flights_lock(struct flights *flights, uint64_t hash)
+    NO_THREAD_SAFETY_ANALYSIS
+{
+    mutex_lock(&shard_of(flights, hash)->lock);
+}
+
+void flights_unlock(struct flights *flights, uint64_t hash)
+    NO_THREAD_SAFETY_ANALYSIS
+{
+    mutex_unlock(&shard_of(flights, hash)->lock);
+}
+
+void flights_fence(struct flights *flights, struct slice key, uint64_t hash)
+    NO_THREAD_SAFETY_ANALYSIS
+{
+    struct flight_shard *shard = shard_of(flights, hash);
+    struct flight *f = find(shard, key, hash);
+
+    if (f != NULL) {
+        unlink_flight(shard, f);
+    }
+}
+
+void flights_fence_plain(struct flights *flights)
+{
+    for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
+        struct flight_shard *shard = &flights->shards[i];
+        mutex_lock(&shard->lock);
+        for (size_t bin = 0; shard->count > 0 && bin < FLIGHT_BINS; bin++) {
+            for (struct flight *f = shard->bins[bin], *next; f != NULL;
+                 f = next) {
+                next = f->next;
+                if (f->read.mapping == NULL) {
+                    unlink_flight(shard, f);
+                }
+            }
+        }
+        mutex_unlock(&shard->lock);
+    }
+}
+
+size_t flights_count(struct flights *flights)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
+        mutex_lock(&flights->shards[i].lock);
+        count += flights->shards[i].count;
+        mutex_unlock(&flights->shards[i].lock);
+    }
+    return count;
+}

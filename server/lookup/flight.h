@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Flights: the one store read under way for a key, and all who wait for it.
+ *
+ *      first waiter ──► flight in the table ──► store ──► done
+ *      more waiters ──►   (joined)                         │
+ *      a write ───────►   taken out: fenced                ├─► fill the cache,
+ *                                                          │   unless fenced
+ *                                                          └─► wake all waiters,
+ *                                                              one task a loop
+ *
+ * At most one flight per key is in the table.  It leaves it when it is done
+ * or when a write to its key takes it out (the fence): then its answer goes
+ * to those who waited already and is never cached.
+ *
+ * The table is sharded by hash.  One shard's lock (LOCK_FLIGHT) also orders
+ * everything that puts a copy of one of its keys into the cache: fills, and
+ * the writes of update.c.  So "is it fenced?" and "fill" are one step.
+ *
+ * A waiter is one pending lookup.  Its 'winner' is set once, by one
+ * compare-and-swap: by the store's answer (store thread), the deadline (timer
+ * thread), the cache, or the caller who leaves (loop thread).  Who wins
+ * delivers; the others let go.  Its memory is counted: one reference each of
+ * the caller, the flight's list, and the deadline timer.
+ *
+ * Thread-safety: any thread.
+ */
+#ifndef SERVER_LOOKUP_FLIGHT_H
+#define SERVER_LOOKUP_FLIGHT_H
+
+#include "common/attr.h"
+#include "common/chan.h"
+#include "common/lock.h"
+#include "common/timer.h"
+#include "server/cache/cache.h"
+#include "server/store/store.h"
+
+#include <stdatomic.h>
+
+enum winner {
+    WINNER_NOBODY, /* Still open. */
+    WINNER_CACHE,
+    WINNER_STORE,    /* The flight ended, well or not. */
+    WINNER_DEADLINE, /* store-timeout passed. */
+    WINNER_CALLER    /* Nobody is interested any more. */
+};
+
+struct flight;
+struct flights;
+
+struct waiter {
+    _Atomic int winner;   /* enum winner; compare-and-swap from NOBODY. */
+    _Atomic int refs;     /* Release on drop, acquire by the last. */
+    struct timer deadline;
+    struct flights *flights;
+    struct flight *flight;   /* Referenced. */
+    struct waiter *next;     /* The flight's list; then the delivery's. */
+    struct chan_tx home;     /* Where 'deliver' runs. */
+    /* The lookup is decided for the store or the deadline; called on the
+     * loop behind 'home', holding one reference to be dropped. */
+    void (*deliver)(struct waiter *waiter);
+};
+
+/* A flight's outcome, constant once a waiter was won by the store. */
+struct flight_result {
+    enum err err;
+    bool found;
+    struct slice bytes;   /* As the cache keeps them; lives with the flight. */
+    struct copy copy;
+};
+
+struct flights *flights_new(struct cache *cache, struct store *store,
+                            struct timers *timers);
+/* No flight may be under way: after store_close(). */
+void flights_free(struct flights *flights);
+
+enum flight_join {
+    FLIGHT_STARTED,
+    FLIGHT_JOINED,
+    FLIGHT_CHANGED, /* The cached copy is not the one the caller saw. */
+    FLIGHT_REFUSED  /* The store has too much to do. */
+};
+
+/* Waits on the flight of 'key', starting it if there is none.
+ * 'waiter' is NULL for a refresh, which nobody waits for; otherwise its
+ * references are set to three (caller, flight, timer) and its deadline begins,
+ * unless the result is CHANGED or REFUSED: then nothing has happened.
+ * 'seen_version' is the version of the copy that the caller's probe found, 0
+ * for none: whoever is overtaken by a fill between probe and join hears
+ * CHANGED and probes again. */
+NODISCARD enum flight_join
+flights_join(struct flights *flights, struct slice key, uint64_t hash,
+             uint64_t seen_version, struct waiter *waiter, int64_t deadline_us);
+
+/* Takes the flight away from the store if 'waiter' is all that waits on it and
+ * the store has not begun: true if it was withdrawn.  For a waiter that lost. */
+bool flights_withdraw(struct flights *flights, struct waiter *waiter);
+
+/* Claims the outcome for 'by'; true if nobody had. */
+NODISCARD bool waiter_claim(struct waiter *waiter, enum winner by);
+/* The caller lost interest after a successful claim: stops the deadline and
+ * drops the caller's reference. */
+void waiter_leave(struct waiter *waiter);
+void waiter_unref(struct waiter *waiter);
+
+/* The outcome, for a waiter won by WINNER_STORE. */
+void waiter_result(const struct waiter *waiter, struct flight_result *result);
+
+/* ---- the fence, for update.c ---- */
+
+/* Locks the shard of 'hash'; fills of its keys stand still until unlock. */
+void flights_lock(struct flights *flights, uint64_t hash);
+void flights_unlock(struct flights *flights, uint64_t hash);
+/* Takes the flight of 'key' out, so that its answer is never cached.  The
+ * shard must be locked. */
+void flights_fence(struct flights *flights, struct slice key, uint64_t hash);
+/* Likewise all flights of plain keys; locks each shard in turn. */
+void flights_fence_plain(struct flights *flights);
+
+/* Flights in the table now. */
+size_t flights_count(struct flights *flights);
+
+#endif

@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/lookup/record.h"
+
+#include <assert.h>
+
+struct header {
+    uint32_t json_size;
+    uint32_t n_columns;
+};
+
+struct column {
+    uint32_t type; /* enum column_type. */
+    uint32_t at;   /* From the start of the record. */
+    uint32_t size;
+};
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* Source: RFC 4648 section 4. */
+static void append_base64(struct buf *out, struct slice s)
+{
+    const unsigned char *in = (const unsigned char *)s.data;
+
+    buf_append_char(out, '"');
+    for (size_t i = 0; i < s.size; i += 3) {
+        const size_t left = s.size - i;
+        const uint32_t group = (uint32_t)in[i] << 16 |
+                               (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) |
+                               (left > 2 ? (uint32_t)in[i + 2] : 0);
+        buf_append_char(out, base64_digits[group >> 18]);
+        buf_append_char(out, base64_digits[group >> 12 & 63]);
+        buf_append_char(out, left > 1 ? base64_digits[group >> 6 & 63] : '=');
+        buf_append_char(out, left > 2 ? base64_digits[group & 63] : '=');
+    }
+    buf_append_char(out, '"');
+}
+
+/* A REAL as SQL prints it, unless JSON has no word for it (Inf, NaN). */
+static void append_real(struct buf *out, struct slice s)
+{
+    for (size_t i = 0; i < s.size; i++) {
+        if (strchr("0123456789+-.eE", s.data[i]) == NULL) {
+            buf_append_string(out, "null");
+            return;
+        }
+    }
+    buf_append_slice(out, s);
+}
+
+/* Appends the column's JSON value; sets '*inside' to where its exact bytes
+ * stand in it, and returns false if they do not. */
+static bool append_value(struct buf *out, const struct store_column *column,
+                         size_t *inside)
+{
+    *inside = out->size;
+    switch (column->type) {
+    case COLUMN_INTEGER:
+        buf_append_slice(out, column->bytes);
+        return true;
+    case COLUMN_REAL:
+        append_real(out, column->bytes);
+        return out->size - *inside == column->bytes.size;
+    case COLUMN_TEXT:
+        buf_append_json(out, column->bytes);
+        *inside += 1;
+        return out->size - *inside == column->bytes.size + 1;
+    case COLUMN_BLOB:
+        append_base64(out, column->bytes);
+        return false;
+    case COLUMN_NULL:
+        break;
+    }
+    buf_append_string(out, "null");
+    return true;
+}
+
+void record_encode(const struct store_row *row, struct buf *out)
+{
+    const struct mapping *mapping = row->mapping;
+    const size_t table_size = mapping->n_columns * sizeof(struct column);
+    const size_t start = out->size;
+    struct header header = {.n_columns = (uint32_t)mapping->n_columns};
+
+    /* The head is filled in at the end; 'out' may move until then. */
+    memset(buf_reserve(out, sizeof header + table_size), 0,
+           sizeof header + table_size);
+    buf_commit(out, sizeof header + table_size);
+
+    const size_t json_start = out->size;
+    for (size_t i = 0; i < mapping->n_columns; i++) {
+        const struct store_column *from = &row->columns[i];
+        struct column to = {.type = from->type,
+                            .size = (uint32_t)from->bytes.size};
+        size_t inside = 0;
+        buf_append_char(out, i == 0 ? '{' : ',');
+        buf_append_json(out, slice_from_string(mapping->columns[i]));
+        buf_append_char(out, ':');
+        if (append_value(out, from, &inside)) {
+            to.at = (uint32_t)(inside - start);
+        }
+        memcpy(buf_data(out) + start + sizeof header + i * sizeof to, &to,
+               sizeof to);
+    }
+    buf_append_char(out, '}');
+    header.json_size = (uint32_t)(out->size - json_start);
+    memcpy(buf_data(out) + start, &header, sizeof header);
+
+    for (size_t i = 0; i < mapping->n_columns; i++) {
+        const size_t place = start + sizeof header + i * sizeof(struct column);
+        struct column column;
+        memcpy(&column, buf_data(out) + place, sizeof column);
+        if (column.at == 0) {
+            column.at = (uint32_t)(out->size - start);
+            buf_append_slice(out, row->columns[i].bytes);
+            memcpy(buf_data(out) + place, &column, sizeof column);
+        }
+    }
+}
+
+static struct header read_header(struct slice record)
+{
+    struct header header;
+
+    assert(record.size >= sizeof header);
+    memcpy(&header, record.data, sizeof header);
+    return header;
+}
+
+size_t record_n_columns(struct slice record)
+{
+    return read_header(record).n_columns;
+}
+
+struct slice record_json(struct slice record)
+{
+    const struct header header = read_header(record);
+
+    return slice_make(record.data + sizeof header +
+                          header.n_columns * sizeof(struct column),
+                      header.json_size);
+}
+
+struct slice record_column(struct slice record, size_t index,
+                           enum column_type *type)
+{
+    struct column column;
+
+    assert(index < record_n_columns(record));
+    memcpy(&column,
+           record.data + sizeof(struct header) + index * sizeof column,
+           sizeof column);
+    *type = column.type;
+    if (column.type == COLUMN_NULL) {
+        return SLICE("");
+    }
+    return slice_make(record.data + column.at, column.size);
+}
