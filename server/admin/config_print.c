@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of directives in four forms: a configuration file, --help, the
+ * manual page, and a script for bash.
+ *
+ * All text is in config.def; here are only line breaks and markup.
+ */
+#include "server/admin/config.h"
+
+#include "server/admin/config_value.h"
+
+#define COLUMNS 78
+#define HELP_COLUMN 30 /* Where the text of --help begins. */
+
+/* Appends 'text' in lines of at most COLUMNS, each after the first beginning
+ * with 'prefix'.  'column' is where the first line stands already. */
+static void wrap(const char *text, const char *prefix, size_t column,
+                 struct buf *out)
+{
+    bool first = true;
+    while (*text != '\0') {
+        const size_t size = strcspn(text, " ");
+        if (!first && column + 1 + size > COLUMNS) {
+            buf_append_char(out, '\n');
+            buf_append_string(out, prefix);
+            column = strlen(prefix);
+        } else if (!first) {
+            buf_append_char(out, ' ');
+            column++;
+        }
+        buf_append(out, text, size);
+        column += size;
+        first = false;
+        text += size;
+        text += strspn(text, " ");
+    }
+    buf_append_char(out, '\n');
+}
+
+/* True if 'id' is the first directive of its section. */
+static bool begins_section(enum config_id id)
+{
+    return id == 0 || strcmp(config_directives[id - 1].section,
+                             config_directives[id].section) != 0;
+}
+
+/* Appends "A duration from 0s to 1d, …; default 300s; only at start." */
+static void append_facts(const struct config_directive *d, struct buf *out)
+{
+    const size_t at = out->size;
+    config_value_describe(d, out);
+    char *first = buf_data(out) + at;
+    /* Choices keep their case: they are words to write. */
+    if (d->kind != CONFIG_CHOICE && d->kind != CONFIG_SWITCH && *first >= 'a' &&
+        *first <= 'z') {
+        *first = (char)(*first - 'a' + 'A');
+    }
+    buf_append_string(out, ". Default ");
+    config_value_quote(slice_from_string(d->default_text), out);
+    buf_append_string(out, d->at_run_time ? "." : ". Only at start.");
+}
+
+/* ---- a configuration file ---- */
+
+static const char file_heading[] =
+    "# Configuration of bookd.\n"
+    "#\n"
+    "# A line is a directive and its value. What is commented out shows the\n"
+    "# default. Each directive is also an option: bookd --port 7390, which "
+    "wins\n"
+    "# over this file. What does not say \"only at start\" can be changed in "
+    "a\n"
+    "# running bookd by CONFIG SET, or here, followed by a reload (SIGHUP).\n"
+    "#\n"
+    "# Durations are a whole number and us, ms, s, m, h or d. Sizes are a "
+    "whole\n"
+    "# number and b, kb, mb, gb or tb, where 1kb is 1024 bytes. A value with\n"
+    "# spaces stands in double quotes, and so does an empty one: \"\". In "
+    "quotes\n"
+    "# \\\" \\\\ \\n \\r \\t \\xHH have their usual meaning.\n";
+
+/* Appends the value as it stands in a file, in quotes where it needs them. */
+static void append_file_value(const struct config *c, enum config_id id,
+                              struct buf *out)
+{
+    struct buf text = {0};
+    config_format(c, id, &text);
+    if (config_directives[id].kind != CONFIG_WORDS || text.size == 0) {
+        config_value_quote(buf_slice(&text), out);
+        buf_destroy(&text);
+        return;
+    }
+    const char *word = buf_string(&text);
+    while (*word != '\0') {
+        const size_t size = strcspn(word, " ");
+        config_value_quote(slice_make(word, size), out);
+        word += size;
+        if (*word == ' ') {
+            buf_append_char(out, *word++);
+        }
+    }
+    buf_destroy(&text);
+}
+
+static bool is_default(const struct config *c, enum config_id id)
+{
+    struct buf now = {0};
+    config_format(c, id, &now);
+    const bool same = slice_equal(
+        buf_slice(&now), slice_from_string(config_directives[id].default_text));
+    buf_destroy(&now);
+    return same;
+}
+
+static void print_directive(const struct config *c, enum config_id id,
+                            struct buf *out)
+{
+    const struct config_directive *d = &config_directives[id];
+    struct buf text = {0};
+    buf_append_string(out, "\n# ");
+    wrap(d->summary, "# ", 2, out);
+    append_facts(d, &text);
+    buf_append_string(out, "# ");
+    wrap(buf_string(&text), "# ", 2, out);
+    buf_destroy(&text);
+    if (is_default(c, id)) {
+        buf_append_string(out, "# ");
+    }
+    buf_printf(out, "%s ", d->name);
+    append_file_value(c, id, out);
+    buf_append_char(out, '\n');
+}
+
+void config_print(const struct config *c, struct buf *out)
+{
+    buf_append_string(out, file_heading);
+    for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
+        if (begins_section(id)) {
+            buf_printf(out, "\n\n# ---- %s ----\n",
+                       config_directives[id].section);
+        }
+        print_directive(c, id, out);
+    }
+}
+
+/* ---- --help ---- */
+
+/* The first sentence, without its full stop. */
+static struct slice first_sentence(const char *summary)
+{
+    const char *end = strstr(summary, ". ");
+    const size_t size =
+        end == NULL ? strlen(summary) - 1 : (size_t)(end - summary);
+    return slice_make(summary, size);
+}
+
+static void help_directive(const struct config_directive *d, struct buf *out)
+{
+    const size_t start = out->size;
+    buf_printf(out, "  --%s ", d->name);
+    config_value_placeholder(d, out);
+    if (out->size - start + 2 > HELP_COLUMN) {
+        buf_printf(out, "\n%*s", HELP_COLUMN, "");
+    } else {
+        buf_printf(out, "%*s", (int)(HELP_COLUMN - (out->size - start)), "");
+    }
+    struct buf text = {0};
+    buf_append_slice(&text, first_sentence(d->summary));
+    if (*d->default_text != '\0') {
+        buf_printf(&text, " [%s]", d->default_text);
+    }
+    char margin[HELP_COLUMN + 1];
+    memset(margin, ' ', HELP_COLUMN);
+    margin[HELP_COLUMN] = '\0';
+    wrap(buf_string(&text), margin, HELP_COLUMN, out);
+    buf_destroy(&text);
+}
+
+void config_help(struct buf *out)
+{
+    for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
+        if (begins_section(id)) {
+            buf_printf(out, "%s%s:\n", id == 0 ? "" : "\n",
+                       config_directives[id].section);
+        }
+        help_directive(&config_directives[id], out);
+    }
+}
+
+/* ---- the manual page ---- */
+
+/* Appends 'text' for mdoc: a sentence a line, nothing taken for a request,
+ * '-' as it is typed. */
+static void append_mdoc(const char *text, struct buf *out)
+{
+    bool line_begins = true;
+    for (; *text != '\0'; text++) {
+        if (line_begins && (*text == '.' || *text == '\'')) {
+            buf_append_string(out, "\\&");
+        }
+        line_begins = false;
+        if (*text == '\\') {
+            buf_append_string(out, "\\e");
+        } else if (*text == '-') {
+            buf_append_string(out, "\\-");
+        } else if (text[0] == '.' && text[1] == ' ') {
+            buf_append_string(out, ".\n");
+            line_begins = true;
+            text++;
+        } else {
+            buf_append_char(out, *text);
+        }
+    }
+    buf_append_char(out, '\n');
+}
+
+static void man_directive(const struct config_directive *d, struct buf *out)
+{
+    struct buf text = {0};
+    buf_append_string(out, ".It Ic ");
+    buf_append_string(&text, d->name);
+    buf_append_string(&text, " Ar ");
+    config_value_placeholder(d, &text);
+    append_mdoc(buf_string(&text), out);
+    append_mdoc(d->summary, out);
+    buf_clear(&text);
+    append_facts(d, &text);
+    append_mdoc(buf_string(&text), out);
+    buf_destroy(&text);
+}
+
+void config_man(struct buf *out)
+{
+    for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
+        if (begins_section(id)) {
+            buf_printf(out, "%s.Ss %s\n.Bl -tag -width Ds\n",
+                       id == 0 ? "" : ".El\n", config_directives[id].section);
+        }
+        man_directive(&config_directives[id], out);
+    }
+    buf_append_string(out, ".El\n");
+}
+
+/* ---- bash ---- */
+
+/* Appends a case for the values of 'd', if they can be listed. */
+static void complete_values(const struct config_directive *d, struct buf *out)
+{
+    const char *words = d->kind == CONFIG_CHOICE   ? d->choices
+                        : d->kind == CONFIG_SWITCH ? "yes no"
+                                                   : NULL;
+    if (words != NULL) {
+        buf_printf(out, "    --%s) words='%s' ;;\n", d->name, words);
+    }
+}
+
+void config_completion(struct buf *out)
+{
+    buf_append_string(out, "# bash completion for bookd\n"
+                           "_bookd() {\n"
+                           "    local word=${COMP_WORDS[COMP_CWORD]} words\n"
+                           "    case ${COMP_WORDS[COMP_CWORD - 1]} in\n");
+    for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
+        complete_values(&config_directives[id], out);
+    }
+    buf_append_string(out, "    *) words='--help --version --check-config "
+                           "--print-config");
+    for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
+        buf_printf(out, "\n        --%s", config_directives[id].name);
+    }
+    buf_append_string(
+        out,
+        "' ;;\n"
+        "    esac\n"
+        "    mapfile -t COMPREPLY < <(compgen -W \"$words\" -- \"$word\")\n"
+        "}\n"
+        "complete -o default -F _bookd bookd\n");
+}
