@@ -4,11 +4,19 @@
  * -Wthread-safety and ranked.
  *
  * Every lock has a rank.  A thread may only take a lock of a higher rank than
- * any it holds, so no cycle of waiting threads can form.  Debug builds keep
- * the held locks of each thread and abort with both names when the rule is
- * broken, when a lock is taken twice, or released by a stranger.
+ * any it holds, so no cycle of waiting threads can form.  One exception: locks
+ * of rank LOCK_CHAN may be held together, if taken in the order of ascending
+ * addresses, for a select looks at all its channels at once.
+ *
+ * Debug builds keep the held locks of each thread and abort with both names
+ * when the rule is broken, when a lock is taken twice (a read lock too), or
+ * released by a stranger, or when a thread goes to sleep on a condition while
+ * it holds another lock.  So no lock may be held across anything that waits:
+ * chan_send() and chan_recv() that may, wg_wait(), clock_advance().
  *
  * All functions abort on misuse; none can fail otherwise.
+ *
+ * Thread-safety: any thread; init and destroy while nobody else uses it.
  */
 #ifndef COMMON_LOCK_H
 #define COMMON_LOCK_H
@@ -21,7 +29,11 @@
 
 #if defined(__clang__)
 #define CAPABILITY(name) __attribute__((capability(name)))
+#ifdef HAVE_GUARDED_BY_MEMBER /* From configure: clang can look it up. */
+#define GUARDED_BY(lock) __attribute__((guarded_by(lock)))
+#else
 #define GUARDED_BY(lock) __attribute__((guarded_var))
+#endif
 #define REQUIRES(...) __attribute__((requires_capability(__VA_ARGS__)))
 #define REQUIRES_SHARED(...) \
     __attribute__((requires_shared_capability(__VA_ARGS__)))
@@ -57,7 +69,7 @@ enum lock_rank {
     LOCK_STORE,   /* server/store/pool: slots and the queue of the store. */
     LOCK_POOL,    /* common/pool. */
     LOCK_TIMER,   /* common/timer: the heap. */
-    LOCK_CHAN,    /* common/chan: one channel; select takes them by address. */
+    LOCK_CHAN,    /* common/chan: one channel; several by address. */
     LOCK_WAITER,  /* common/chan: one sleeping select. */
     LOCK_WG,      /* common/waitgroup. */
     LOCK_STATS,   /* server/admin/stats: the list of per-thread blocks. */
