@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a database engine does for the store.  All functions may block; each
+ * reader and the writer is used by one thread at a time.
+ *
+ * Errors go to 'detail' as one sentence, with an enum err that says of what
+ * kind they are: ERR_STORE_DOWN unless something more exact fits.
+ */
+#ifndef SERVER_STORE_ENGINE_H
+#define SERVER_STORE_ENGINE_H
+
+#include "server/store/store.h"
+
+struct engine_database; /* Defined by each engine. */
+struct engine_reader;
+struct engine_writer;
+
+struct engine_options {
+    const char *location; /* What stands behind "scheme:". */
+    const struct mappings *mappings;
+    bool seed_books;
+    int durability; /* enum durability of config.h. */
+};
+
+struct engine {
+    const char *scheme; /* "sqlite" */
+
+    /* Opens the database, creating it with its schema if it is not there. */
+    enum err (*open)(struct engine_database **databasep,
+                     const struct engine_options *options, struct buf *detail);
+    void (*close)(struct engine_database *database);
+
+    enum err (*reader_open)(struct engine_database *database,
+                            struct engine_reader **readerp, struct buf *detail);
+    void (*reader_close)(struct engine_reader *reader);
+    /* Looks for the row that 'read' asks for; calls read->row() if there is
+     * one, an expired plain key being none. */
+    enum err (*read)(struct engine_reader *reader, struct store_read *read,
+                     struct buf *detail);
+    /* Calls walk->key() for each key from walk->cursor on, until 'count' keys
+     * were looked at (more if no cursor can be written there), and sets
+     * walk->cursor to what follows, 0 at the end.  Any cursor is harmless. */
+    enum err (*scan)(struct engine_reader *reader, struct store_walk *walk,
+                     size_t count, struct buf *detail);
+    /* Sets walk->n_keys. */
+    enum err (*count)(struct engine_reader *reader, struct store_walk *walk,
+                      struct buf *detail);
+
+    enum err (*writer_open)(struct engine_database *database,
+                            struct engine_writer **writerp, struct buf *detail);
+    void (*writer_close)(struct engine_writer *writer);
+    /* Errors: ERR_STORE_LOCKED if another program writes; after a short wait
+     * at most, the caller tries again. */
+    enum err (*begin)(struct engine_writer *writer, struct buf *detail);
+    /* Carries out one write inside the transaction, all or nothing, fills its
+     * results and calls write->row().  Errors that are the write's own fault
+     * (engine_is_own_fault()) leave the transaction as it was; after any other
+     * it can only be rolled back. */
+    enum err (*apply)(struct engine_writer *writer, struct store_write *write,
+                      struct buf *detail);
+    /* After an error the transaction can only be rolled back. */
+    enum err (*commit)(struct engine_writer *writer, struct buf *detail);
+    /* Ends the transaction, whatever became of it. */
+    void (*rollback)(struct engine_writer *writer);
+    /* Has the log grown so far that a checkpoint pays? */
+    bool (*checkpoint_due)(const struct engine_writer *writer);
+    /* Moves the log into the database file as far as readers allow. */
+    enum err (*checkpoint)(struct engine_writer *writer, struct buf *detail);
+};
+
+/* True if the write that failed with 'err' is to blame, not the store: it
+ * would fail again, and others would not. */
+static inline bool engine_is_own_fault(enum err err)
+{
+    return err == ERR_CONSTRAINT || err == ERR_INVALID || err == ERR_RANGE ||
+           err == ERR_TOO_BIG || err == ERR_WRONG_TYPE || err == ERR_READONLY;
+}
+
+extern const struct engine engine_sqlite;
+
+#endif

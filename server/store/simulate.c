@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One draw gives two independent numbers, its halves: the upper decides about
+ * failure, the lower about the delay.
+ */
+#include "server/store/simulate.h"
+
+#define MILLION 1000000
+
+/* 'random' spread evenly over 0 .. n-1; n below 2^32. */
+static uint64_t scale(uint32_t random, uint64_t n)
+{
+    return ((uint64_t)random * n) >> 32;
+}
+
+static int64_t delay(const struct simulate_rules *rules, uint32_t random)
+{
+    if (rules->jitter_us == 0) {
+        return rules->delay_us;
+    }
+
+    /* In steps of 2^-32 of the spread: finer than a clock for minutes. */
+    const double share = (double)random / (double)UINT32_MAX;
+    const int64_t shift = (int64_t)(share * 2.0 * (double)rules->jitter_us);
+    const int64_t result = rules->delay_us - rules->jitter_us + shift;
+    return result < 0 ? 0 : result;
+}
+
+struct simulate_fate simulate_decide(const struct simulate_rules *rules,
+                                     uint64_t random)
+{
+    const uint32_t upper = (uint32_t)(random >> 32);
+    const uint32_t lower = (uint32_t)random;
+
+    return (struct simulate_fate){
+        .delay_us = delay(rules, lower),
+        .fail = (int64_t)scale(upper, MILLION) < rules->error_rate,
+    };
+}
+
+uint64_t simulate_draw(_Atomic uint64_t *dice)
+{
+    /* Relaxed: the numbers must differ, their order means nothing.
+     * Source: Steele, Lea, Flood, "Fast splittable pseudorandom number
+     * generators" (2014), the finaliser of SplitMix64. */
+    const uint64_t step = UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t z =
+        atomic_fetch_add_explicit(dice, step, memory_order_relaxed) + step;
+
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The store: the SQL database behind the cache, asked without waiting.
+ *
+ *   store_read_start ─► slot free? ──yes─► [pool of readers] ─► row() ─►
+ * simulated │no                 point SELECT              delay ▼ │ queue
+ * (withdraw possible)                     timer│ done() store_write_start ─►
+ * [channel] ─► the writer: one thread, one connection, BEGIN, all that is
+ * queued, COMMIT, done()…
+ *
+ * Nothing here waits on the caller's thread.  Answers come by callback, on a
+ * thread of the store: callbacks must be short and must not call back into
+ * store_close().  Which database engine runs is known to server/store only
+ * (engine.h is its interface; sqlite.c the one there is).
+ *
+ * A slot is one of 'store-concurrency'; a read holds it from its start until
+ * done(), the simulated delay included, which counts from the moment it got the
+ * slot.  Reads without a slot wait in a queue of 'store-queue', in order.
+ * Refreshes never queue and start only while less than half of the slots are
+ * taken.
+ *
+ * Thread-safety: any thread, between store_open() and store_close().
+ */
+#ifndef SERVER_STORE_STORE_H
+#define SERVER_STORE_STORE_H
+
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/err.h"
+#include "common/pool.h"
+#include "common/timer.h"
+#include "server/store/mapping.h"
+
+struct config;
+struct engine;
+struct store;
+struct store_pool;
+
+/* One column of a row; 'bytes' is its text (numbers too, as SQL prints them)
+ * or its blob. */
+struct store_column {
+    enum column_type type;
+    struct slice bytes;
+};
+
+/* A row of a mapped table, or the value of a plain key (mapping == NULL: one
+ * column, a blob).  Valid during the callback only. */
+struct store_row {
+    const struct mapping *mapping;
+    const struct store_column *columns; /* mapping->n_columns, or 1. */
+    int64_t expires_ms;                 /* Plain keys: wall clock; 0: never. */
+};
+
+/* ---- point reads ---- */
+
+struct store_read;
+typedef void store_row_fn(struct store_read *read, const struct store_row *row);
+typedef void store_read_done_fn(struct store_read *read, enum err err);
+
+enum store_start {
+    STORE_STARTED, /* Has a slot: will end in done(). */
+    STORE_QUEUED,  /* Waits for a slot: done(), unless withdrawn. */
+    STORE_REFUSED  /* Queue full, a refresh while busy, or the store closes;
+                    * nothing will happen. */
+};
+
+/* Embedded in the caller's own; must live until done() was called or the read
+ * was refused or withdrawn.  Fill the first group, zero the rest. */
+struct store_read {
+    const struct mapping *mapping; /* NULL: a plain key. */
+    struct slice key;              /* The id of the row, or the plain key. */
+    bool refresh;                  /* Nobody waits for it. */
+    store_row_fn *row; /* Called before done(), once, if there is a row. */
+    store_read_done_fn *done; /* ERR_OK, ERR_STORE_DOWN … */
+
+    /* Private to the store. */
+    struct pool_job job;
+    struct timer timer;
+    struct store_pool *pool;
+    struct store_read *next,
+        *previous;    /* In the queue, or among the delayed. */
+    int64_t start_us; /* When it got its slot. */
+    enum err result;
+    bool queued; /* Guarded by the store's lock. */
+};
+
+enum store_start store_read_start(struct store *store, struct store_read *read);
+
+/* True if 'read' was still queued: neither function will be called. */
+NODISCARD
+bool store_read_withdraw(struct store *store, struct store_read *read);
+
+/* ---- writes ---- */
+
+enum store_op {
+    STORE_PUT_PLAIN, /* key = value, with expires_ms. */
+    STORE_DELETE_PLAIN,
+    STORE_CLEAR_PLAIN, /* All plain keys. */
+    STORE_PUT_ROW,     /* 'value' is a JSON object: the whole row. */
+    STORE_SET_COLUMNS, /* Names and values in 'fields': inserts or updates. */
+    STORE_DELETE_ROW,
+    STORE_BARRIER /* Private: changes nothing, ends after all before it. */
+};
+
+struct store_write;
+typedef void store_written_fn(struct store_write *write,
+                              const struct store_row *row);
+typedef void store_write_done_fn(struct store_write *write, enum err err,
+                                 struct slice detail);
+
+/* One write.  Its memory and all slices live until done(). */
+struct store_write {
+    enum store_op op;
+    const struct mapping *mapping; /* For the row operations. */
+    struct slice key;              /* Plain key, or id. */
+    struct slice value;
+    const struct slice *fields; /* name, value, name, value, … */
+    size_t n_fields;            /* Names and values together. */
+    int64_t expires_ms;         /* STORE_PUT_PLAIN; 0: never. */
+    bool deferred; /* Nobody waits: commit within behind-interval. */
+    /* In the transaction, after the write, if the key then has a row; may be
+     * NULL. Its result is what the cache may hold once done() says ERR_OK.
+     * Called again when a transaction with a deferred write had to be repeated;
+     * the last call counts. */
+    store_written_fn *row;
+    /* After the commit (or the failure), on the writer's thread, in the order
+     * of submission, before the next transaction begins.  'detail' is a
+     * sentence on failure.  An error of one write (a constraint) leaves the
+     * others of its transaction alone. */
+    store_write_done_fn *done;
+
+    /* Results, valid in done(). */
+    int64_t n_changed; /* Rows or keys that existed before: deleted, updated. */
+    int64_t n_created; /* Rows or keys that did not exist before. */
+    int64_t
+        n_new_fields; /* STORE_SET_COLUMNS: fields that were NULL or absent. */
+
+    /* Private to the store. */
+    struct store_write *next;
+    int64_t queued_us;
+    enum err result;
+    char *error_text; /* Owned by the store until after done(). */
+};
+
+/* Hands 'write' to the writer, in order, without waiting.  Errors:
+ * ERR_STORE_BUSY (too many queued), ERR_SHUTTING_DOWN; then done() is not
+ * called. */
+NODISCARD
+enum err store_write_start(struct store *store, struct store_write *write);
+
+/* ---- walks over all keys ---- */
+
+struct store_walk;
+enum store_walk_kind { STORE_SCAN, STORE_COUNT };
+
+/* STORE_SCAN: one page of keys from 'cursor' on (0 begins), at least 'count'
+ * keys looked at unless the end comes first; STORE_COUNT: the number of keys.
+ * Both see every deferred write that was queued before them. */
+struct store_walk {
+    enum store_walk_kind kind;
+    uint64_t cursor; /* In; out: where the next page begins, 0 at the end. */
+    size_t count;    /* STORE_SCAN: keys a page, SIZE_MAX for all. */
+    /* Only keys of this mapping, or (plain_only) only plain keys. */
+    const struct mapping *only;
+    bool plain_only;
+    /* Each key, whole ("book:3"), on a store thread; expired plain keys are
+     * left out. */
+    void (*key)(struct store_walk *walk, struct slice key);
+    void (*done)(struct store_walk *walk, enum err err);
+    int64_t n_keys; /* Out, STORE_COUNT. */
+
+    /* Private to the store. */
+    struct pool_job job;
+    struct store_write barrier;
+    struct store_pool *pool;
+    size_t left; /* Of 'count', over the steps of a long walk. */
+};
+
+/* Errors: ERR_STORE_BUSY, ERR_SHUTTING_DOWN; then done() is not called. */
+NODISCARD
+enum err store_walk_start(struct store *store, struct store_walk *walk);
+
+/* ---- life ---- */
+
+struct store_options {
+    const struct config *config;     /* Borrowed: limits, delay, durability. */
+    const struct mappings *mappings; /* Borrowed. */
+    struct timers *timers;           /* Borrowed. */
+    const struct engine *engine; /* NULL: chosen by the scheme of 'store'. */
+};
+
+/* Opens (creates, seeds) the database and starts the threads.  On failure
+ * 'detail' has one sentence for people: which file, what is wrong, what to do.
+ * Errors: ERR_NOT_FOUND (no directory), ERR_PERMISSION, ERR_STORE_LOCKED,
+ * ERR_STORE_CORRUPT, ERR_STORE_FOREIGN, ERR_STORE_VERSION, ERR_INVALID (the
+ * directive), ERR_STORE_DOWN, ERR_SYSTEM. */
+NODISCARD
+enum err store_open(struct store **storep, const struct store_options *options,
+                    struct buf *detail);
+
+/* Refuses new work, commits every write that was accepted, ends every read
+ * (done() with ERR_SHUTTING_DOWN for those still waiting on a simulated delay
+ * or a slot), checkpoints, joins.  store_close(NULL) is fine. */
+void store_close(struct store *store);
+
+/* For INFO: "name:value\r\n" lines about the store. */
+void store_describe(struct store *store, struct buf *out);
+
+const struct mappings *store_mappings(const struct store *store);
+
+#endif
