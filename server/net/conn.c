@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection.  conn_work() is the whole of it: it is called whenever
+ * something changed (bytes came, a reply is finished, the peer takes output
+ * again, a turn was put off) and does everything that can be done now, in the
+ * same order each time:
+ *
+ *     take finished replies ─► run commands ─► send ─► over? close
+ *                                                 └─► what to wait for next
+ */
+#include "server/net/conn.h"
+#include "server/net/conn_internal.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/admin/config.h"
+#include "server/admin/stats.h"
+#include "server/command/clients.h"
+#include "server/command/command.h"
+#include "server/command/parts.h"
+#include "server/net/socket.h"
+
+#include <event2/event.h>
+
+#include <assert.h>
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Commands of one connection before others have their turn: about a
+ * millisecond of cache hits. */
+#define COMMANDS_PER_ROUND 1024
+
+/* Requests of one connection whose replies are not taken yet.  A pipeline that
+ * fills one read has a few thousand; a waiting one costs about half a kilobyte,
+ * and more overlap than this does not make one client faster. */
+#define REQUESTS_MAX 1024
+
+/* Replies kept for one client that does not read.  Beyond it no command of
+ * this client is run and nothing is read until it takes some.  Small enough
+ * that a few such clients do no harm, large enough for the pipelines of
+ * clients that send everything before they read anything. */
+#define OUTPUT_MAX ((size_t)64 << 20)
+
+/* Redis' limits for an inline command or a length, and on arguments. */
+#define INLINE_MAX ((size_t)64 * 1024)
+#define ARGS_MAX ((size_t)1024 * 1024)
+
+/* A waiting reply of this size is handed over, not copied. */
+#define HAND_OVER_BYTES ((size_t)16 * 1024)
+
+static void on_readable(evutil_socket_t fd, short what, void *arg);
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+static void on_finish(struct request *request);
+
+/* ---- open and close ---- */
+
+static void refuse(int fd)
+{
+    static const char text[] = "-ERR max number of clients reached\r\n";
+    stats_count(STATS_rejected_connections);
+    /* The buffer of a new socket takes it; if not, the end says enough. */
+    (void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
+    socket_hang_up(fd);
+}
+
+static void read_on(struct conn *conn, bool reading)
+{
+    if (reading != conn->reading) {
+        conn->reading = reading;
+        if (reading) {
+            event_add(conn->readable, NULL);
+        } else {
+            event_del(conn->readable);
+        }
+    }
+}
+
+void conn_open(struct loop *loop, struct server *server, int fd)
+{
+    assert(loop_is_current(loop));
+    stats_count(STATS_total_connections_received);
+    struct conns *conns = conns_of(loop);
+    if (conns == NULL || conns->closing) {
+        close(fd);
+        return;
+    }
+    struct conn *conn = xcalloc(1, sizeof(*conn));
+    struct client *client = &conn->client;
+    *client = (struct client){
+        .server = server,
+        .home = loop_home(loop),
+        .protocol = 2,
+        .fd = fd,
+        .created_us = clock_now_us(),
+        .last_active_us = clock_now_us(),
+        .shown_protocol = 2,
+        .on_finish = on_finish,
+    };
+    socket_names(fd, client->address, client->local_address,
+                 CLIENT_ADDRESS_SIZE);
+    socket_tune(fd, config_number(server->config, CONFIG_tcp_keepalive));
+    conn->conns = conns;
+    resp_parser_init(&conn->parser);
+    struct event_base *base = loop_base(loop);
+    conn->readable =
+        event_new(base, fd, EV_READ | EV_PERSIST, on_readable, conn);
+    conn->writable = event_new(base, fd, EV_WRITE, on_writable, conn);
+    if (conn->readable == NULL || conn->writable == NULL) {
+        log_error("conn: events cannot be made addr=%s", client->address);
+        close(fd);
+        goto fail;
+    }
+    /* Last, because from here on other threads see the client. */
+    size_t max = (size_t)config_number(server->config, CONFIG_maxclients);
+    if (!clients_add(server->clients, client, max)) {
+        refuse(fd);
+        goto fail;
+    }
+    LIST_INSERT_HEAD(&conns->all, conn, siblings);
+    read_on(conn, true);
+    return;
+
+fail:
+    if (conn->readable != NULL) {
+        event_free(conn->readable);
+    }
+    if (conn->writable != NULL) {
+        event_free(conn->writable);
+    }
+    free(conn);
+}
+
+/* Those under way are told and freed when they finish. */
+static void detach_requests(struct conn *conn)
+{
+    struct request *request = conn->first;
+    while (request != NULL) {
+        struct request *next = request->next;
+        request->next = NULL;
+        if (request->finished) {
+            request_free(request);
+        } else {
+            request->client = NULL;
+            if (request->on_cancel != NULL) {
+                request->on_cancel(request);
+            }
+        }
+        request = next;
+    }
+}
+
+void conn_close(struct conn *conn)
+{
+    struct client *client = &conn->client;
+    assert(conn->conns->running == NULL);
+    event_free(conn->readable);
+    event_free(conn->writable);
+    socket_hang_up(client->fd);
+    clients_remove(client->server->clients, client);
+    detach_requests(conn);
+    resp_parser_destroy(&conn->parser);
+    buf_destroy(&conn->input);
+    buf_destroy(&conn->output);
+    conns_remove(conn);
+    free(conn);
+}
+
+/* ---- requests ---- */
+
+static bool may_run(const struct conn *conn, enum request_class class)
+{
+    return conn->n_unfinished == 0 ||
+           (class == conn->running_class && class != REQUEST_ALONE);
+}
+
+/* No further command may be run before something changes. */
+static bool must_wait(const struct conn *conn)
+{
+    return conn->n_requests >= REQUESTS_MAX ||
+           conn->output.size + conn->held_bytes >= OUTPUT_MAX ||
+           (conn->class_waits && !may_run(conn, conn->waiting_class));
+}
+
+/* Lends the loop's request for one command. */
+static struct request *lend_request(struct conn *conn)
+{
+    struct request *request = conns_lend_request(conn->conns);
+    *request = (struct request){
+        .client = &conn->client,
+        .argv = conn->parser.argv,
+        .argc = conn->parser.argc,
+        .reply.out = conn->first == NULL ? &conn->output : &request->own,
+        .reply.protocol = conn->client.protocol,
+        .start_us = conn->conns->now_us,
+    };
+    return request;
+}
+
+/* The lent request becomes the last of the waiting ones. */
+static void append(struct conn *conn, struct request *request)
+{
+    conn->conns->spare_request = NULL;
+    request->reply.out = &request->own;
+    if (conn->first == NULL) {
+        conn->first = request;
+    } else {
+        conn->last->next = request;
+    }
+    conn->last = request;
+    conn->n_requests++;
+    if (request->finished) {
+        conn->held_bytes += request->own.size;
+    } else {
+        request->pending = true;
+        conn->running_class = request->class;
+        conn->n_unfinished++;
+    }
+}
+
+/* The lent request is done: its reply waits if others go first. */
+static void settle(struct conn *conn, struct request *request)
+{
+    request->finished = true;
+    if (conn->first != NULL) {
+        append(conn, request);
+    } else {
+        free(request->kept_args);
+    }
+}
+
+static void on_finish(struct request *request)
+{
+    struct conn *conn = container_of(request->client, struct conn, client);
+    assert(loop_is_current(conn->conns->loop));
+    if (request == conn->conns->running) {
+        return; /* Finished before its handler returned: run_command() goes on.
+                 */
+    }
+    conn->n_unfinished--;
+    conn->held_bytes += request->own.size;
+    conns_work_soon(conn);
+}
+
+static void take_replies(struct conn *conn)
+{
+    while (conn->first != NULL && conn->first->finished) {
+        struct request *request = conn->first;
+        conn->first = request->next;
+        conn->n_requests--;
+        conn->held_bytes -= request->own.size;
+        if (conn->output.size == 0 && request->own.size >= HAND_OVER_BYTES) {
+            struct buf empty = conn->output;
+            conn->output = request->own;
+            request->own = empty;
+        } else {
+            buf_append_slice(&conn->output, buf_slice(&request->own));
+        }
+        request_free(request);
+    }
+}
+
+/* ---- commands ---- */
+
+/* False: it may not overlap with what runs, and must be parsed again. */
+static bool run_command(struct conn *conn)
+{
+    struct request *request = lend_request(conn);
+    command_find(request);
+    conn->class_waits = !may_run(conn, request->class);
+    if (conn->class_waits) {
+        conn->waiting_class = request->class;
+        return false;
+    }
+    atomic_store_explicit(&conn->client.last_command, request->command,
+                          memory_order_relaxed);
+    conn->conns->running = request;
+    enum command_status status = command_run(request);
+    conn->conns->running = NULL;
+    if (status == COMMAND_PENDING && !request->finished) {
+        append(conn, request);
+    } else {
+        settle(conn, request);
+    }
+    return true;
+}
+
+/* Answers what is no command, in its turn, and then closes. */
+static void protocol_error(struct conn *conn)
+{
+    struct request *request = lend_request(conn);
+    stats_count(STATS_protocol_errors);
+    log_notice("conn: protocol error addr=%s text=\"%s\"", conn->client.address,
+               conn->parser.error);
+    reply_errorf(&request->reply, "ERR %s", conn->parser.error);
+    settle(conn, request);
+    conn->client.close_after_reply = true;
+}
+
+/* Runs what may be run of 'todo' and returns how many bytes of it are done
+ * with. */
+static size_t run_commands(struct conn *conn, struct slice todo)
+{
+    const struct config *config = conn->client.server->config;
+    const struct resp_limits limits = {
+        .max_args = ARGS_MAX,
+        .max_bulk_bytes =
+            (size_t)config_number(config, CONFIG_proto_max_bulk_len),
+        .max_inline_bytes = INLINE_MAX,
+        .max_command_bytes =
+            (size_t)config_number(config, CONFIG_client_query_buffer_limit),
+    };
+    size_t used = 0;
+    conn->unread = false;
+    for (int n = 0; used < todo.size; n++) {
+        if (conn->client.close_after_reply) {
+            return todo.size;
+        }
+        if (n == COMMANDS_PER_ROUND || must_wait(conn)) {
+            conn->unread = true;
+            return used;
+        }
+        switch (resp_parse(&conn->parser, &limits,
+                           slice_make(todo.data + used, todo.size - used))) {
+        case RESP_COMMAND:
+            if (!run_command(conn)) {
+                conn->unread = true;
+                return used;
+            }
+            break;
+        case RESP_NOTHING:
+            break;
+        case RESP_INCOMPLETE:
+            return used;
+        case RESP_ERROR:
+            protocol_error(conn);
+            return todo.size;
+        }
+        used += conn->parser.used_bytes;
+    }
+    return used;
+}
+
+static bool keep(struct conn *conn, struct slice bytes)
+{
+    if (bytes.size == 0) {
+        return true;
+    }
+    char *to = buf_try_reserve(&conn->input, bytes.size);
+    if (to == NULL) {
+        log_warn(
+            "conn: closed, no memory for its input addr=%s input_bytes=%zu",
+            conn->client.address, conn->input.size);
+        return false;
+    }
+    memcpy(to, bytes.data, bytes.size);
+    buf_commit(&conn->input, bytes.size);
+    return true;
+}
+
+/* Usually the commands are whole and run from where they were read to; only
+ * what remains is copied.  False: there is no memory for it. */
+static bool run_input(struct conn *conn, struct slice fresh)
+{
+    if (conn->input.size == 0) {
+        size_t used = run_commands(conn, fresh);
+        return keep(conn, slice_make(fresh.data + used, fresh.size - used));
+    }
+    if (!keep(conn, fresh)) {
+        return false;
+    }
+    buf_consume(&conn->input, run_commands(conn, buf_slice(&conn->input)));
+    if (conn->input.size == 0) {
+        buf_destroy(&conn->input);
+    }
+    return true;
+}
+
+/* ---- output ---- */
+
+/* Sends once; what the kernel does not take goes when it can.  False: the
+ * peer is gone. */
+static bool flush(struct conn *conn)
+{
+    if (conn->output.size == 0 || conn->writing) {
+        return true;
+    }
+    ssize_t n = send(conn->client.fd, buf_data(&conn->output),
+                     conn->output.size, MSG_NOSIGNAL);
+    if (n < 0 && errno != EAGAIN && errno != EINTR) {
+        return false;
+    }
+    if (n > 0) {
+        stats_add(STATS_total_net_output_bytes, n);
+        buf_consume(&conn->output, (size_t)n);
+    }
+    if (conn->output.size > 0) {
+        conn->writing = true;
+        event_add(conn->writable, NULL);
+    }
+    return true;
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct conn *conn = arg;
+    conn->writing = false;
+    conn_work(conn, SLICE(""));
+}
+
+/* ---- the whole ---- */
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    (void)what;
+    struct conn *conn = arg;
+    char *scratch = conn->conns->scratch;
+    ssize_t n = recv(fd, scratch, CONN_READ_BYTES, 0);
+    if (n < 0) {
+        if (errno != EAGAIN && errno != EINTR) {
+            conn_close(conn);
+        }
+        return;
+    }
+    if (n == 0) {
+        conn->ended = true; /* It may still read what we owe it. */
+    }
+    stats_add(STATS_total_net_input_bytes, n);
+    conn_work(conn, slice_make(scratch, (size_t)n));
+}
+
+/* No command will follow, and every reply is on its way. */
+static bool is_over(const struct conn *conn)
+{
+    return (conn->client.close_after_reply || (conn->ended && !conn->unread)) &&
+           conn->first == NULL && conn->output.size == 0;
+}
+
+/* Lets CLIENT LIST see how things stand. */
+static void publish(struct conn *conn)
+{
+    struct client *client = &conn->client;
+    atomic_store_explicit(&client->last_active_us, conn->conns->now_us,
+                          memory_order_relaxed);
+    atomic_store_explicit(&client->input_bytes, conn->input.size,
+                          memory_order_relaxed);
+    atomic_store_explicit(&client->input_capacity, conn->input.capacity,
+                          memory_order_relaxed);
+    atomic_store_explicit(&client->output_bytes,
+                          conn->output.size + conn->held_bytes,
+                          memory_order_relaxed);
+    atomic_store_explicit(&client->pending_requests, conn->n_unfinished,
+                          memory_order_relaxed);
+    atomic_store_explicit(&client->shown_protocol, client->protocol,
+                          memory_order_relaxed);
+}
+
+void conn_work(struct conn *conn, struct slice fresh)
+{
+    conn->conns->now_us = clock_now_us();
+    conns_lend_output(conn->conns, &conn->output);
+    take_replies(conn);
+    if (!run_input(conn, fresh) || !flush(conn) || is_over(conn)) {
+        conn_close(conn);
+        return;
+    }
+    if (conn->output.size == 0) {
+        conns_return_output(conn->conns, &conn->output);
+    }
+    publish(conn);
+    read_on(conn, !conn->ended && !conn->client.close_after_reply &&
+                      !conn->unread && !must_wait(conn));
+    if (conn->unread && !must_wait(conn)) {
+        conns_work_later(conn);
+    }
+}
