@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a hash to a shard, and how the shards share one limit.
+ *
+ *     hash:  | tag, 8 bits |   …   | 32 bits for index and policy | shard |
+ *            63                                                           0
+ *
+ * The limit is one for all shards, not a share for each, so a large value finds
+ * room in a small cache.  A put adds what it takes to a common budget and then
+ * evicts from its own shard; what is still too much goes from the other shards
+ * in turn.  The budget is written by puts and removals, never by hits.
+ */
+#include "server/cache/cache.h"
+
+#include <assert.h>
+
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/cache/shard.h"
+
+/* So that shard, 32 bits and tag fit into a hash, with some to spare. */
+#define SHARD_BITS_MAX 12
+
+struct cache {
+    struct budget budget; /* First, for its alignment. */
+    unsigned shard_bits;
+    size_t n_shards; /* 1 << shard_bits. */
+    /* The shards where the next eviction and the next walk for expired entries
+     * begin.  Relaxed: each value is as good as another. */
+    _Atomic size_t evict_next;
+    _Atomic size_t expire_next;
+    struct shard shards[];
+};
+
+static size_t load(const _Atomic size_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+/* ---- life ---- */
+
+struct cache *cache_new(const struct cache_options *options)
+{
+    unsigned bits = 0;
+
+    while (bits < SHARD_BITS_MAX && (size_t)1 << bits < options->n_shards) {
+        bits++;
+    }
+    const size_t n_shards = (size_t)1 << bits;
+    const size_t size = sizeof(struct cache) + n_shards * sizeof(struct shard);
+
+    /* Both sizes are multiples of the alignment. */
+    struct cache *const cache = aligned_alloc(CACHE_LINE, size);
+    if (cache == NULL) {
+        log_fatal("cache: out of memory size=%zu", size);
+    }
+    *cache = (struct cache){.shard_bits = bits, .n_shards = n_shards};
+    cache->budget.max_bytes = options->max_bytes;
+    cache->budget.max_entries =
+        options->max_entries == 0 ? SIZE_MAX : options->max_entries;
+    for (size_t i = 0; i < n_shards; i++) {
+        shard_init(&cache->shards[i], &cache->budget, i, n_shards);
+    }
+    return cache;
+}
+
+void cache_free(struct cache *cache)
+{
+    if (cache == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < cache->n_shards; i++) {
+        shard_destroy(&cache->shards[i]);
+    }
+    free(cache);
+}
+
+void cache_clear(struct cache *cache)
+{
+    for (size_t i = 0; i < cache->n_shards; i++) {
+        shard_clear(&cache->shards[i]);
+    }
+}
+
+/* ---- one key ---- */
+
+static struct shard *shard_of(struct cache *cache, uint64_t hash)
+{
+    return &cache->shards[hash & (cache->n_shards - 1)];
+}
+
+static struct key key_of(const struct cache *cache, struct slice key,
+                         uint64_t hash)
+{
+    return (struct key){.bytes = key,
+                        .hash = (uint32_t)(hash >> cache->shard_bits),
+                        .tag = (uint8_t)(hash >> 56)};
+}
+
+bool cache_get(struct cache *cache, struct slice key, uint64_t hash,
+               int64_t wall_ms, struct copy *copy, struct buf *out)
+{
+    const struct key k = key_of(cache, key, hash);
+
+    return shard_get(shard_of(cache, hash), &k, wall_ms, copy, out);
+}
+
+/* Evicts from all shards in turn while the budget is exceeded, up to 'max'
+ * entries, but never 'keep'.  Returns how many went. */
+static size_t hold_limit(struct cache *cache, const struct entry *keep,
+                         size_t max)
+{
+    size_t n = 0;
+    size_t in_vain = 0;
+
+    while (n < max && in_vain < cache->n_shards &&
+           budget_exceeded(&cache->budget)) {
+        const size_t next = atomic_fetch_add_explicit(&cache->evict_next, 1,
+                                                      memory_order_relaxed);
+        const size_t evicted = shard_evict(
+            &cache->shards[next & (cache->n_shards - 1)], keep, max - n);
+
+        n += evicted;
+        in_vain = evicted > 0 ? 0 : in_vain + 1;
+    }
+    return n;
+}
+
+/* Entries that a put of 'size' bytes may evict: enough to make room for it
+ * whatever their size, and some more to help a limit that was lowered. */
+static size_t max_evictions(size_t size)
+{
+    return 32 + size / 32;
+}
+
+/* Handles a copy that cannot be kept. */
+static enum err refuse(struct cache *cache, struct slice key, uint64_t hash,
+                       const struct copy *copy)
+{
+    if (copy->dirty || copy->memory_only) {
+        return ERR_TOO_BIG;
+    }
+    (void)cache_remove(cache, key, hash);
+    return ERR_OK;
+}
+
+enum err cache_put(struct cache *cache, struct slice key, uint64_t hash,
+                   struct copy *copy, struct slice bytes)
+{
+    const struct key k = key_of(cache, key, hash);
+    const size_t max_bytes = load(&cache->budget.max_bytes);
+
+    if (key.size > ENTRY_PART_MAX || bytes.size > ENTRY_PART_MAX ||
+        entry_request(key, copy, bytes) > max_bytes) {
+        return refuse(cache, key, hash, copy);
+    }
+    const size_t size = entry_request(key, copy, bytes);
+    if (copy->dirty && load(&cache->budget.pinned_bytes) + size > max_bytes) {
+        return ERR_NOMEM;
+    }
+    struct entry *const e = entry_new(&k, copy, bytes);
+    if (e == NULL) {
+        return ERR_NOMEM;
+    }
+    if (!shard_put(shard_of(cache, hash), &k, e, &copy->version)) {
+        entry_free(e);
+        return ERR_NOMEM;
+    }
+    /* 'e' may be gone by now; as 'keep' it is only compared. */
+    (void)hold_limit(cache, e, max_evictions(size));
+    return ERR_OK;
+}
+
+bool cache_remove(struct cache *cache, struct slice key, uint64_t hash)
+{
+    const struct key k = key_of(cache, key, hash);
+
+    return shard_remove(shard_of(cache, hash), &k, REMOVE_ANY);
+}
+
+bool cache_evict(struct cache *cache, struct slice key, uint64_t hash)
+{
+    const struct key k = key_of(cache, key, hash);
+
+    return shard_remove(shard_of(cache, hash), &k, REMOVE_IF_IN_STORE);
+}
+
+void cache_clean(struct cache *cache, struct slice key, uint64_t hash,
+                 uint64_t version)
+{
+    const struct key k = key_of(cache, key, hash);
+
+    shard_clean(shard_of(cache, hash), &k, version);
+}
+
+size_t cache_entry_bytes(struct cache *cache, struct slice key, uint64_t hash)
+{
+    const struct key k = key_of(cache, key, hash);
+
+    return shard_entry_bytes(shard_of(cache, hash), &k);
+}
+
+/* ---- all keys ---- */
+
+/* A cursor is a shard and a position in its index: | shard | 32 bits |. */
+void cache_scan(struct cache *cache, uint64_t *cursor, size_t count,
+                void (*visit)(void *context, struct slice key,
+                              const struct copy *copy),
+                void *context)
+{
+    size_t shard = (size_t)(*cursor >> 32);
+    uint32_t at = (uint32_t)*cursor;
+    size_t n = 0;
+    struct buf page = {.storage = NULL};
+
+    while (shard < cache->n_shards && n < count) {
+        buf_clear(&page);
+        n += shard_scan(&cache->shards[shard], &at, count - n, &page);
+        shard += at == 0;
+
+        struct slice left = buf_slice(&page);
+        struct slice key;
+        struct copy copy;
+        while (shard_next(&left, &key, &copy)) {
+            visit(context, key, &copy);
+        }
+    }
+    buf_destroy(&page);
+    *cursor = shard < cache->n_shards ? (uint64_t)shard << 32 | at : 0;
+}
+
+size_t cache_expire_some(struct cache *cache, int64_t wall_ms, size_t max)
+{
+    size_t n_dropped = 0;
+    size_t n_seen = 0;
+
+    for (size_t i = 0; i < cache->n_shards && n_seen < max; i++) {
+        const size_t next = atomic_fetch_add_explicit(&cache->expire_next, 1,
+                                                      memory_order_relaxed);
+
+        n_seen += shard_expire(&cache->shards[next & (cache->n_shards - 1)],
+                               wall_ms, max - n_seen, &n_dropped);
+    }
+    return n_dropped + hold_limit(cache, NULL, max);
+}
+
+void cache_set_max_bytes(struct cache *cache, size_t max_bytes)
+{
+    atomic_store_explicit(&cache->budget.max_bytes, max_bytes,
+                          memory_order_relaxed);
+}
+
+void cache_usage(struct cache *cache, struct cache_usage *usage)
+{
+    *usage = (struct cache_usage){.max_bytes = load(&cache->budget.max_bytes)};
+    for (size_t i = 0; i < cache->n_shards; i++) {
+        shard_usage(&cache->shards[i], usage);
+    }
+}

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A victim is looked for at the heads of the two queues.  Who may stay moves
+ * to the tail of 'main': first for having been visited, and when that took too
+ * many steps, only for being pinned.  So one eviction costs a bounded number of
+ * steps, also when everybody is popular.
+ */
+#include "server/cache/policy.h"
+
+/* The small queue holds one entry of this many. */
+#define SMALL_SHARE 10
+
+/* Visits that take an entry from 'small' to 'main'. */
+#define VISITS_TO_MAIN 2
+
+/* Heads looked at in search of one that was not visited, and again as many for
+ * any that is not pinned. */
+#define STEPS_MAX 64
+
+void policy_destroy(struct policy *p)
+{
+    ring_destroy(&p->small);
+    ring_destroy(&p->main);
+    ghost_destroy(&p->ghost);
+}
+
+static uint32_t n_entries(const struct policy *p)
+{
+    return ring_count(&p->small) + ring_count(&p->main);
+}
+
+static struct ring *queue_of(struct policy *p, const struct entry *e)
+{
+    return e->in_main ? &p->main : &p->small;
+}
+
+bool policy_insert(struct policy *p, struct entry *e)
+{
+    e->in_main = ghost_take(&p->ghost, e->hash);
+    return ring_push(queue_of(p, e), e);
+}
+
+void policy_replace(struct policy *p, const struct entry *old, struct entry *e)
+{
+    e->in_main = old->in_main;
+    ring_replace(queue_of(p, old), old, e);
+    atomic_store_explicit(
+        &e->visits, atomic_load_explicit(&old->visits, memory_order_relaxed),
+        memory_order_relaxed);
+    policy_visit(e);
+}
+
+void policy_remove(struct policy *p, struct entry *e)
+{
+    ring_remove(queue_of(p, e), e);
+}
+
+/* Moves 'e', the head of its queue, to the tail of 'main' with 'visits'.
+ * False when memory is exhausted; then nothing has changed. */
+static bool move_to_main(struct policy *p, struct entry *e, uint8_t visits)
+{
+    const uint32_t place = e->place;
+
+    if (!ring_push(&p->main, e)) {
+        return false;
+    }
+    const uint32_t new_place = e->place;
+    e->place = place;
+    ring_remove(queue_of(p, e), e);
+    e->place = new_place;
+    e->in_main = true;
+    atomic_store_explicit(&e->visits, visits, memory_order_relaxed);
+    return true;
+}
+
+struct entry *policy_victim(struct policy *p, const struct entry *keep,
+                            int64_t wall_ms)
+{
+    for (int step = 0; step < 2 * STEPS_MAX && n_entries(p) > 0; step++) {
+        const bool small = ring_count(&p->main) == 0 ||
+                           ring_count(&p->small) > n_entries(p) / SMALL_SHARE;
+        struct ring *const queue = small ? &p->small : &p->main;
+        struct entry *const e = ring_head(queue);
+        const uint8_t visits =
+            atomic_load_explicit(&e->visits, memory_order_relaxed);
+        const bool pinned = e->dirty || e == keep;
+        const bool expired = entry_expired(e, wall_ms);
+        const bool visited = visits >= (small ? VISITS_TO_MAIN : 1);
+
+        if (!pinned && (!visited || expired || step >= STEPS_MAX)) {
+            ring_remove(queue, e);
+            if (small && !expired) {
+                ghost_add(&p->ghost, e->hash, n_entries(p));
+            }
+            return e;
+        }
+        if (!move_to_main(p, e, small || visits == 0 ? 0 : visits - 1)) {
+            return NULL;
+        }
+    }
+    return NULL;
+}
+
+size_t policy_size(const struct policy *p)
+{
+    return ring_size(&p->small) + ring_size(&p->main) + ghost_size(&p->ghost);
+}

@@ -1,0 +1,393 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Each function takes the lock once.  What changes the shard ends with
+ * settle(), which tells the budget the difference.
+ *
+ * The longest time the lock is held for writing: one put with EVICT_MAX
+ * evictions, or EXPIRE_MAX entries looked at.  Memory of many entries at once
+ * (shard_clear) is freed after the lock is released.
+ */
+#include "server/cache/shard.h"
+
+#include <assert.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/mem.h"
+
+/* Entries evicted or looked at under one hold of the write lock: some tens of
+ * microseconds. */
+#define EVICT_MAX 64
+#define EXPIRE_MAX 128
+
+/* ---- counting ---- */
+
+static size_t load(const _Atomic size_t *value)
+{
+    return atomic_load_explicit(value, memory_order_relaxed);
+}
+
+/* Adds 'now' - 'before', which may be less than nothing. */
+static void adjust(_Atomic size_t *value, size_t before, size_t now)
+{
+    if (before != now) {
+        (void)atomic_fetch_add_explicit(value, now - before,
+                                        memory_order_relaxed);
+    }
+}
+
+bool budget_exceeded(const struct budget *b)
+{
+    return load(&b->used_bytes) > load(&b->max_bytes) ||
+           load(&b->n_entries) > load(&b->max_entries);
+}
+
+/* Tells the budget what the shard takes now. */
+static void settle(struct shard *s) REQUIRES(s->lock)
+{
+    const size_t now =
+        s->entry_bytes + index_size(&s->index) + policy_size(&s->policy);
+
+    adjust(&s->budget->used_bytes, s->charged_bytes, now);
+    s->charged_bytes = now;
+}
+
+/* Takes 'e' into the counts ('n' is 1) or out of them ('n' is -1).  Unsigned
+ * arithmetic wraps, so adding (size_t)-1 subtracts one. */
+static void count(struct shard *s, const struct entry *e, int n)
+    REQUIRES(s->lock)
+{
+    const size_t one = (size_t)n;
+    const size_t bytes = one * entry_size(e);
+
+    s->entry_bytes += bytes;
+    s->n_negative += e->kind == COPY_NEGATIVE ? one : 0;
+    s->n_memory_only += e->memory_only ? one : 0;
+    s->n_expiring += e->has_expiry ? one : 0;
+    if (e->dirty) {
+        s->n_dirty += one;
+        s->pinned_bytes += bytes;
+        adjust(&s->budget->pinned_bytes, 0, bytes);
+    }
+    adjust(&s->budget->n_entries, 0, one);
+}
+
+/* ---- life ---- */
+
+void shard_init(struct shard *s, struct budget *budget, size_t number,
+                size_t n_shards)
+{
+    *s = (struct shard){
+        .version = number, .n_shards = n_shards, .budget = budget};
+    rwlock_init(&s->lock, LOCK_SHARD, "cache shard");
+    index_init(&s->index);
+    rwlock_wrlock(&s->lock);
+    settle(s);
+    rwlock_wrunlock(&s->lock);
+}
+
+/* Frees all that an index and its policy hold. */
+static void free_contents(struct index *ix, struct policy *p)
+{
+    uint32_t at = 0;
+
+    do {
+        const uint32_t bin = index_bin_at(ix, at);
+        struct index_walk walk;
+        struct entry *e = index_first(&walk, ix, bin);
+        for (; e != NULL; e = index_next(&walk)) {
+            entry_free(e);
+        }
+        at = index_after(ix, bin);
+    } while (at != 0);
+    index_destroy(ix);
+    policy_destroy(p);
+}
+
+void shard_destroy(struct shard *s) NO_THREAD_SAFETY_ANALYSIS
+{
+    free_contents(&s->index, &s->policy);
+    rwlock_destroy(&s->lock);
+}
+
+void shard_clear(struct shard *s)
+{
+    struct index ix;
+    struct policy p;
+    struct index fresh;
+
+    index_init(&fresh);
+    rwlock_wrlock(&s->lock);
+    ix = s->index;
+    p = s->policy;
+    s->index = fresh;
+    s->policy = (struct policy){.small = {.blocks = NULL}};
+    adjust(&s->budget->n_entries, ix.n_entries, 0);
+    adjust(&s->budget->pinned_bytes, s->pinned_bytes, 0);
+    s->entry_bytes = 0;
+    s->pinned_bytes = 0;
+    s->n_negative = 0;
+    s->n_dirty = 0;
+    s->n_memory_only = 0;
+    s->n_expiring = 0;
+    settle(s);
+    rwlock_wrunlock(&s->lock);
+    free_contents(&ix, &p);
+}
+
+/* ---- one key ---- */
+
+bool shard_get(struct shard *s, const struct key *key, int64_t wall_ms,
+               struct copy *copy, struct buf *out)
+{
+    bool found = false;
+
+    rwlock_rdlock(&s->lock);
+    struct entry *const e = index_find(&s->index, key);
+    if (e != NULL && !entry_expired(e, wall_ms)) {
+        const struct slice value = entry_value(e);
+        char *const room =
+            out == NULL ? NULL : buf_try_reserve(out, value.size);
+
+        found = out == NULL || room != NULL;
+        if (found) {
+            policy_visit(e);
+            *copy = entry_copy(e);
+        }
+        if (room != NULL) {
+            memcpy(room, value.data, value.size);
+            buf_commit(out, value.size);
+        }
+    }
+    rwlock_rdunlock(&s->lock);
+    return found;
+}
+
+/* Takes 'e' out of everything but the policy, and frees it. */
+static void drop(struct shard *s, struct entry *e) REQUIRES(s->lock)
+{
+    count(s, e, -1);
+    index_remove(&s->index, e);
+    entry_free(e);
+}
+
+/* shard_evict() under the lock. */
+static size_t evict(struct shard *s, const struct entry *keep, size_t max)
+    REQUIRES(s->lock)
+{
+    size_t n = 0;
+
+    if (!budget_exceeded(s->budget)) {
+        return 0;
+    }
+    const int64_t wall_ms = clock_wall_ms();
+    while (n < max && n < EVICT_MAX && budget_exceeded(s->budget)) {
+        struct entry *const e = policy_victim(&s->policy, keep, wall_ms);
+        if (e == NULL) {
+            break;
+        }
+        if (entry_expired(e, wall_ms)) {
+            s->n_expired++;
+        } else {
+            s->n_evicted++;
+        }
+        drop(s, e);
+        settle(s);
+        n++;
+    }
+    return n;
+}
+
+size_t shard_evict(struct shard *s, const struct entry *keep, size_t max)
+{
+    rwlock_wrlock(&s->lock);
+    const size_t n = evict(s, keep, max);
+    rwlock_wrunlock(&s->lock);
+    return n;
+}
+
+/* Adds 'e', whose key is not there. */
+static bool add(struct shard *s, const struct key *key, struct entry *e)
+    REQUIRES(s->lock)
+{
+    if (!policy_insert(&s->policy, e)) {
+        return false;
+    }
+    if (!index_insert(&s->index, key, e)) {
+        policy_remove(&s->policy, e);
+        return false;
+    }
+    return true;
+}
+
+bool shard_put(struct shard *s, const struct key *key, struct entry *e,
+               uint64_t *version)
+{
+    bool done = true;
+
+    rwlock_wrlock(&s->lock);
+    struct entry *const old = index_find(&s->index, key);
+    if (old != NULL) {
+        index_replace(&s->index, old, e);
+        policy_replace(&s->policy, old, e);
+        count(s, old, -1);
+    } else {
+        done = add(s, key, e);
+    }
+    if (done) {
+        s->version += s->n_shards;
+        e->version = s->version;
+        *version = s->version;
+        count(s, e, 1);
+    }
+    settle(s);
+    /* A shard that holds less than half of what it might leaves the rest of
+     * the evictions to others: one that is only written to a lot, or got a
+     * large value, would else be emptied. */
+    if (s->charged_bytes >= load(&s->budget->max_bytes) / s->n_shards / 2) {
+        (void)evict(s, e, EVICT_MAX);
+    }
+    rwlock_wrunlock(&s->lock);
+    entry_free(old);
+    return done;
+}
+
+bool shard_remove(struct shard *s, const struct key *key,
+                  enum shard_remove which)
+{
+    rwlock_wrlock(&s->lock);
+    struct entry *const e = index_find(&s->index, key);
+    const bool found =
+        e != NULL && (which == REMOVE_ANY || !(e->dirty || e->memory_only));
+    if (found) {
+        policy_remove(&s->policy, e);
+        drop(s, e);
+        settle(s);
+    }
+    rwlock_wrunlock(&s->lock);
+    return found;
+}
+
+void shard_clean(struct shard *s, const struct key *key, uint64_t version)
+{
+    rwlock_wrlock(&s->lock);
+    struct entry *const e = index_find(&s->index, key);
+    if (e != NULL && e->dirty && e->version == version) {
+        count(s, e, -1);
+        e->dirty = false;
+        count(s, e, 1);
+    }
+    rwlock_wrunlock(&s->lock);
+}
+
+size_t shard_entry_bytes(struct shard *s, const struct key *key)
+{
+    rwlock_rdlock(&s->lock);
+    const struct entry *const e = index_find(&s->index, key);
+    const size_t size = e == NULL ? 0 : entry_size(e);
+    rwlock_rdunlock(&s->lock);
+    return size;
+}
+
+/* ---- all keys ---- */
+
+/* Drops the expired entries of one bin, or as many as 'expired' can take: the
+ * rest is found the next time.  Returns how many it looked at. */
+static size_t expire_bin(struct shard *s, uint32_t bin, int64_t wall_ms,
+                         size_t *n_dropped) REQUIRES(s->lock)
+{
+    struct entry *expired[32];
+    size_t n_expired = 0;
+    size_t n = 0;
+    struct index_walk walk;
+    struct entry *e = index_first(&walk, &s->index, bin);
+
+    for (; e != NULL; e = index_next(&walk)) {
+        n++;
+        if (entry_expired(e, wall_ms) && n_expired < ARRAY_LEN(expired)) {
+            expired[n_expired++] = e;
+        }
+    }
+    for (size_t i = 0; i < n_expired; i++) {
+        policy_remove(&s->policy, expired[i]);
+        drop(s, expired[i]);
+    }
+    s->n_expired += n_expired;
+    *n_dropped += n_expired;
+    return n;
+}
+
+size_t shard_expire(struct shard *s, int64_t wall_ms, size_t max,
+                    size_t *n_dropped)
+{
+    size_t n = 0;
+
+    rwlock_wrlock(&s->lock);
+    if (s->n_expiring > 0) {
+        do {
+            const uint32_t bin = index_bin_at(&s->index, s->expire_at);
+            s->expire_at = index_after(&s->index, bin);
+            n += expire_bin(s, bin, wall_ms, n_dropped);
+        } while (n < max && n < EXPIRE_MAX && s->expire_at != 0);
+        settle(s);
+    }
+    rwlock_wrunlock(&s->lock);
+    return n;
+}
+
+/* In front of each key of shard_scan(). */
+struct scanned {
+    struct copy copy;
+    uint32_t key_size;
+};
+
+size_t shard_scan(struct shard *s, uint32_t *at, size_t n_wanted,
+                  struct buf *out)
+{
+    size_t n = 0;
+
+    rwlock_rdlock(&s->lock);
+    do {
+        const uint32_t bin = index_bin_at(&s->index, *at);
+        struct index_walk walk;
+        const struct entry *e = index_first(&walk, &s->index, bin);
+        for (; e != NULL; e = index_next(&walk)) {
+            const struct scanned scanned = {.copy = entry_copy(e),
+                                            .key_size = e->key_size};
+            buf_append(out, &scanned, sizeof(scanned));
+            buf_append_slice(out, entry_key(e));
+            n++;
+        }
+        *at = index_after(&s->index, bin);
+    } while (*at != 0 && n < n_wanted);
+    rwlock_rdunlock(&s->lock);
+    return n;
+}
+
+bool shard_next(struct slice *page, struct slice *key, struct copy *copy)
+{
+    struct scanned scanned;
+
+    if (page->size == 0) {
+        return false;
+    }
+    memcpy(&scanned, page->data, sizeof(scanned));
+    *copy = scanned.copy;
+    *key = slice_make(page->data + sizeof(scanned), scanned.key_size);
+    page->data += sizeof(scanned) + scanned.key_size;
+    page->size -= sizeof(scanned) + scanned.key_size;
+    return true;
+}
+
+void shard_usage(struct shard *s, struct cache_usage *usage)
+{
+    rwlock_rdlock(&s->lock);
+    usage->entries += s->index.n_entries;
+    usage->negative_entries += s->n_negative;
+    usage->dirty_entries += s->n_dirty;
+    usage->memory_only_entries += s->n_memory_only;
+    usage->used_bytes += s->charged_bytes;
+    usage->evictions += s->n_evicted;
+    usage->expirations += s->n_expired;
+    rwlock_rdunlock(&s->lock);
+}

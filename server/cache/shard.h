@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One shard of the cache: a reader-writer lock over an index, a policy, and
+ * the counts of what they hold.
+ *
+ * All shards share one budget of memory.  A shard tells it what it takes and
+ * gives back; it asks it whether anything must be evicted.
+ *
+ * Thread-safety: any thread, after shard_init().  A hit takes the lock for
+ * reading and writes nothing but the entry's visits; the budget is touched by
+ * changes only.
+ */
+#ifndef SERVER_CACHE_SHARD_H
+#define SERVER_CACHE_SHARD_H
+
+#include "common/lock.h"
+#include "server/cache/index.h"
+#include "server/cache/policy.h"
+
+/* So that two threads at work on two shards do not share a cache line. */
+#define CACHE_LINE 64
+
+/* What all shards hold together, and may.  All relaxed: numbers that order
+ * nothing.  'used_bytes' passes the limit for as long as a put needs to evict
+ * what it put too much. */
+struct budget {
+    _Alignas(CACHE_LINE) _Atomic size_t used_bytes;
+    _Atomic size_t pinned_bytes; /* Part of it: dirty entries. */
+    _Atomic size_t n_entries;
+    _Atomic size_t max_bytes;
+    _Atomic size_t max_entries; /* SIZE_MAX: no limit. */
+};
+
+/* True if something must go. */
+bool budget_exceeded(const struct budget *b);
+
+struct shard {
+    _Alignas(CACHE_LINE) struct rwlock lock; /* LOCK_SHARD. */
+    struct index index GUARDED_BY(lock);
+    struct policy policy GUARDED_BY(lock);
+    size_t entry_bytes GUARDED_BY(lock);   /* Of all entries. */
+    size_t pinned_bytes GUARDED_BY(lock);  /* Of the dirty ones. */
+    size_t charged_bytes GUARDED_BY(lock); /* What the budget knows of. */
+    size_t n_negative GUARDED_BY(lock);
+    size_t n_dirty GUARDED_BY(lock);
+    size_t n_memory_only GUARDED_BY(lock);
+    size_t n_expiring GUARDED_BY(lock);  /* With an expiry. */
+    uint32_t expire_at GUARDED_BY(lock); /* Position in the index where
+                                            shard_expire() goes on. */
+    uint64_t n_evicted GUARDED_BY(lock);
+    uint64_t n_expired GUARDED_BY(lock);
+    uint64_t version GUARDED_BY(lock); /* Of the last put. */
+    size_t n_shards;                   /* Of the cache; constant. */
+    struct budget *budget;             /* Borrowed; constant. */
+};
+
+/* Shard 'number' of 'n_shards'.  Its versions are those that leave 'number' as
+ * the rest of a division by 'n_shards', so no other shard has the same. */
+void shard_init(struct shard *s, struct budget *budget, size_t number,
+                size_t n_shards);
+void shard_destroy(struct shard *s);
+
+/* As cache_get(). */
+NODISCARD
+bool shard_get(struct shard *s, const struct key *key, int64_t wall_ms,
+               struct copy *copy, struct buf *out);
+
+/* Puts 'e', which becomes the shard's, in place of what 'key' had, and evicts
+ * others if the budget says so.  The version goes to '*version'.  False when
+ * memory is exhausted: then nothing has changed and 'e' is the caller's. */
+NODISCARD
+bool shard_put(struct shard *s, const struct key *key, struct entry *e,
+               uint64_t *version);
+
+/* Evicts entries other than 'keep' until the budget is held, no more than
+ * 'max', and no more than is good for those who wait for the lock.  Returns
+ * how many went. */
+size_t shard_evict(struct shard *s, const struct entry *keep, size_t max);
+
+/* Which entries a removal may take. */
+enum shard_remove { REMOVE_ANY, REMOVE_IF_IN_STORE };
+bool shard_remove(struct shard *s, const struct key *key,
+                  enum shard_remove which);
+
+/* As cache_clean(). */
+void shard_clean(struct shard *s, const struct key *key, uint64_t version);
+
+void shard_clear(struct shard *s);
+
+/* Looks at some entries, about 'max' at most, and drops the expired ones; the
+ * next call goes on behind them.  Adds the number dropped to '*n_dropped' and
+ * returns the number looked at; 0 if no entry of the shard can expire. */
+size_t shard_expire(struct shard *s, int64_t wall_ms, size_t max,
+                    size_t *n_dropped);
+
+/* Appends entries from position '*at' on to 'out', each as shard_next() reads
+ * it, at least 'count' if there are; '*at' is 0 again at the end. */
+size_t shard_scan(struct shard *s, uint32_t *at, size_t count, struct buf *out);
+
+/* Takes the next entry of shard_scan() off 'page'; false if that is empty.
+ * '*key' is valid until the buffer changes. */
+bool shard_next(struct slice *page, struct slice *key, struct copy *copy);
+
+/* Adds this shard's numbers to '*usage'. */
+void shard_usage(struct shard *s, struct cache_usage *usage);
+
+size_t shard_entry_bytes(struct shard *s, const struct key *key);
+
+#endif
