@@ -23,7 +23,7 @@ BEGIN {
     owner["openssl/"] = "^(server/net/tls\\.c|tests/.*\\.c)$"
     owner["sqlite3"] = "^(server/store/sqlite[^/]*\\.c|tests/.*\\.c)$"
     owner["hiredis/"] = "^(client/session\\.c|tests/.*\\.c)$"
-    owner["jemalloc/"] = "^server/admin/stats[^/]*\\.c$"
+    owner["jemalloc/"] = "^server/admin/(stats|memory)[^/]*\\.c$"
     owner["cmocka"] = "^tests/(unit|support)/"
     owner["systemd/"] = "^$"
 }
