@@ -13,14 +13,15 @@
 
 #include "common/mem.h"
 #include "server/admin/config_batch.h"
+#include "server/admin/config_text.h"
 
 #include <errno.h>
 #include <stdio.h>
 
-/* Longest line that is read; beyond any directive's bound. */
-#define LINE_MAX_BYTES 65536
+/* Larger than any configuration; what is larger was named by mistake. */
+#define FILE_MAX_BYTES (1 << 20)
 
-/* Where a complaint is about: put in front of it. */
+/* Where a complaint is about. */
 struct place {
     const char *path; /* NULL: the command line. */
     size_t line;
@@ -55,38 +56,49 @@ static void words_next(struct words *w)
     }
 }
 
-static void complain_unknown(struct slice name, struct buf *detail)
+static void complain_unknown(struct slice name, const struct place *place,
+                             struct buf *detail)
 {
-    struct buf quoted = {0};
-    config_value_quote(slice_make(name.data, name.size < 64 ? name.size : 64),
-                       &quoted);
-    buf_printf(detail, "%s: there is no such directive", buf_string(&quoted));
-    buf_destroy(&quoted);
+    const bool is_file = place->path != NULL;
+    buf_printf(detail, "there is no %s ", is_file ? "directive" : "option");
+    config_text_show(name, detail);
     const enum config_id guess = config_guess(name);
     if (guess < CONFIG_COUNT) {
-        buf_printf(detail, "; did you mean %s?", config_directives[guess].name);
+        buf_printf(detail, "; did you mean %s%s?", is_file ? "" : "--",
+                   config_directives[guess].name);
     }
+}
+
+static void complain_count(const struct config_directive *d,
+                           const struct words *words, struct buf *detail)
+{
+    if (words->count == 0) {
+        buf_printf(detail, "%s: the value is missing: ", d->name);
+        config_text_describe(d, detail);
+        return;
+    }
+    buf_printf(detail, "%s: ", d->name);
+    config_text_show(buf_slice(&words->joined), detail);
+    buf_printf(detail,
+               " are %zu values; it takes one, and one that has spaces "
+               "belongs in quotes",
+               words->count);
 }
 
 /* Adds "name words" to 'batch'; false with a complaint in 'detail'. */
 static bool add(struct config_batch *batch, struct slice name,
-                struct words *words, const struct place *place,
+                const struct words *words, const struct place *place,
                 struct buf *detail)
 {
     const size_t size = detail->size;
     begin_complaint(place, detail);
     const enum config_id id = config_find(name);
     if (id == CONFIG_COUNT) {
-        complain_unknown(name, detail);
-    } else if (words->count == 0) {
-        buf_printf(detail,
-                   "%s: a value is missing: ", config_directives[id].name);
-        config_value_describe(&config_directives[id], detail);
-    } else if (words->count > 1 && config_directives[id].kind != CONFIG_WORDS) {
-        buf_printf(detail,
-                   "%s takes one value, not %zu; "
-                   "a value with spaces belongs in double quotes",
-                   config_directives[id].name, words->count);
+        complain_unknown(name, place, detail);
+    } else if (words->count != 1 &&
+               (words->count == 0 ||
+                config_directives[id].kind != CONFIG_WORDS)) {
+        complain_count(&config_directives[id], words, detail);
     } else if (config_batch_add(batch, id, buf_slice(&words->joined), detail) ==
                ERR_OK) {
         buf_truncate(detail, size);
@@ -213,39 +225,34 @@ static bool load_line(struct config_batch *batch, const char *line,
                detail);
 }
 
-/* All lines of an open file. */
-static enum err load_lines(struct config_batch *batch, FILE *file,
-                           struct place *place, struct buf *detail)
+/* All lines of 'text'. */
+static enum err load_lines(struct config_batch *batch, const char *path,
+                           struct buf *text, struct buf *detail)
 {
     enum err err = ERR_OK;
     struct words words = {0};
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t size;
-    while ((size = getline(&line, &capacity, file)) >= 0) {
-        place->line++;
-        if (size > LINE_MAX_BYTES || strlen(line) != (size_t)size) {
-            begin_complaint(place, detail);
-            buf_append_string(detail, size > LINE_MAX_BYTES
-                                          ? "the line is too long\n"
-                                          : "a zero byte; this is no text\n");
-            err = ERR_INVALID;
-            break; /* Not a configuration: one complaint is enough. */
+    struct place place = {.path = path};
+    while (text->size > 0) {
+        char *line = buf_data(text);
+        char *end = memchr(line, '\n', text->size);
+        if (end == NULL) {
+            (void)buf_string(text); /* Ends the last line. */
+            line = buf_data(text);
+            end = line + text->size;
         }
-        if (!load_line(batch, line, &words, place, detail)) {
+        *end = '\0';
+        place.line++;
+        if (!load_line(batch, line, &words, &place, detail)) {
             err = ERR_INVALID;
         }
+        const size_t used = (size_t)(end - line) + 1;
+        buf_consume(text, used < text->size ? used : text->size);
     }
-    if (ferror(file)) {
-        buf_printf(detail, "%s: %s\n", place->path, strerror(errno));
-        err = ERR_IO;
-    }
-    free(line);
     buf_destroy(&words.joined);
     return err;
 }
 
-static enum err open_failed(const char *path, struct buf *detail)
+static enum err system_failed(const char *path, struct buf *detail)
 {
     const int error = errno;
     buf_printf(detail, "%s: %s\n", path, strerror(error));
@@ -259,6 +266,29 @@ static enum err open_failed(const char *path, struct buf *detail)
     default:
         return ERR_IO;
     }
+}
+
+/* Reads all of a file; it may be a pipe. */
+static enum err read_file(const char *path, struct buf *text,
+                          struct buf *detail)
+{
+    FILE *file = fopen(path, "re");
+    if (file == NULL) {
+        return system_failed(path, detail);
+    }
+    enum err err = ERR_OK;
+    const size_t size =
+        fread(buf_reserve(text, FILE_MAX_BYTES), 1, FILE_MAX_BYTES, file);
+    buf_commit(text, size);
+    if (ferror(file)) {
+        err = system_failed(path, detail);
+    } else if (size == FILE_MAX_BYTES ||
+               (size > 0 && memchr(buf_data(text), '\0', size) != NULL)) {
+        buf_printf(detail, "%s: this is no configuration file\n", path);
+        err = ERR_INVALID;
+    }
+    fclose(file);
+    return err;
 }
 
 /* Makes a file's batch that of a reload: what it does not name is at its
@@ -280,11 +310,11 @@ static void prepare_reload(const struct config *c, struct config_batch *batch,
             struct buf text = {0};
             config_value_format(d, &now, &text);
             buf_printf(detail, "%s: %s stays ", path, d->name);
-            config_value_quote(buf_slice(&text), detail);
+            config_text_quote(buf_slice(&text), detail);
             buf_append_string(detail, " until a restart, which makes it ");
             buf_clear(&text);
             config_value_format(d, &batch->values[id], &text);
-            config_value_quote(buf_slice(&text), detail);
+            config_text_quote(buf_slice(&text), detail);
             buf_append_char(detail, '\n');
             buf_destroy(&text);
         }
@@ -297,14 +327,13 @@ static void prepare_reload(const struct config *c, struct config_batch *batch,
 enum err config_load(struct config *c, const char *path, bool run_time_only,
                      struct buf *detail)
 {
-    FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        return open_failed(path, detail);
-    }
+    struct buf text = {0};
     struct config_batch batch = {0};
-    struct place place = {.path = path};
-    const enum err err = load_lines(&batch, file, &place, detail);
-    fclose(file);
+    enum err err = read_file(path, &text, detail);
+    if (err == ERR_OK) {
+        err = load_lines(&batch, path, &text, detail);
+    }
+    buf_destroy(&text);
     if (err == ERR_OK) {
         if (run_time_only) {
             prepare_reload(c, &batch, path, detail);
@@ -331,9 +360,8 @@ enum err config_load_args(struct config *c, int argc, char *const *argv,
     const struct place place = {0};
     int i = 0;
     for (; i < argc && !is_option(argv[i]); i++) {
-        buf_append_string(detail, "\"");
-        buf_append_string(detail, argv[i]);
-        buf_append_string(detail, "\" is no option; options begin with --\n");
+        config_text_show(slice_from_string(argv[i]), detail);
+        buf_append_string(detail, " is no option; options begin with --\n");
         err = ERR_INVALID;
     }
     while (i < argc) {
@@ -358,60 +386,4 @@ enum err config_load_args(struct config *c, int argc, char *const *argv,
     buf_destroy(&words.joined);
     config_batch_clear(&batch);
     return err;
-}
-
-/* ---- what was probably meant ---- */
-
-/* Longer names are not looked at; ours have at most 25 letters. */
-#define GUESS_MAX 40
-
-static size_t min_of(size_t a, size_t b)
-{
-    return a < b ? a : b;
-}
-
-/* Insertions, deletions, substitutions and swaps of neighbours between 'a'
- * and 'b', whatever the case.  Both at most GUESS_MAX long.
- * Source: optimal string alignment distance. */
-static size_t distance(struct slice a, const char *b)
-{
-    const size_t b_size = strlen(b);
-    size_t rows[3][GUESS_MAX + 1]; /* Row i of the matrix is rows[i % 3]. */
-    for (size_t j = 0; j <= b_size; j++) {
-        rows[0][j] = j;
-    }
-    for (size_t i = 1; i <= a.size; i++) {
-        size_t *row = rows[i % 3];
-        const size_t *above = rows[(i - 1) % 3];
-        const size_t *above2 = rows[(i + 1) % 3];
-        row[0] = i;
-        for (size_t j = 1; j <= b_size; j++) {
-            const bool same = (a.data[i - 1] | 0x20) == (b[j - 1] | 0x20);
-            row[j] = min_of(min_of(above[j] + 1, row[j - 1] + 1),
-                            above[j - 1] + !same);
-            if (i > 1 && j > 1 && (a.data[i - 1] | 0x20) == b[j - 2] &&
-                (a.data[i - 2] | 0x20) == b[j - 1]) {
-                row[j] = min_of(row[j], above2[j - 2] + 1);
-            }
-        }
-    }
-    return rows[a.size % 3][b_size];
-}
-
-enum config_id config_guess(struct slice name)
-{
-    enum config_id best = CONFIG_COUNT;
-    if (name.size == 0 || name.size > GUESS_MAX) {
-        return best;
-    }
-    /* A third of the letters wrong is still that word. */
-    size_t best_distance = name.size / 3 + 1;
-    for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
-        const size_t d = distance(name, config_directives[id].name);
-        if (d < best_distance) {
-            best = id;
-            best_distance = d;
-        }
-    }
-    return best;
 }

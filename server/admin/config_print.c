@@ -7,7 +7,9 @@
  */
 #include "server/admin/config.h"
 
-#include "server/admin/config_value.h"
+#include "server/admin/config_text.h"
+
+#include <ctype.h>
 
 #define COLUMNS 78
 #define HELP_COLUMN 30 /* Where the text of --help begins. */
@@ -44,20 +46,21 @@ static bool begins_section(enum config_id id)
                              config_directives[id].section) != 0;
 }
 
-/* Appends "A duration from 0s to 1d, …; default 300s; only at start." */
+/* Appends the facts of the table's row: "A duration from 0s to 1d; a bare
+ * number is seconds.  Only at start.  Default: 300s". */
 static void append_facts(const struct config_directive *d, struct buf *out)
 {
-    const size_t at = out->size;
-    config_value_describe(d, out);
-    char *first = buf_data(out) + at;
-    /* Choices keep their case: they are words to write. */
-    if (d->kind != CONFIG_CHOICE && d->kind != CONFIG_SWITCH && *first >= 'a' &&
-        *first <= 'z') {
-        *first = (char)(*first - 'a' + 'A');
+    const size_t begin = out->size;
+    config_text_describe(d, out);
+    char *first = buf_data(out) + begin;
+    *first = (char)toupper((unsigned char)*first);
+    if (d->bare != 0) {
+        buf_printf(out, "; a bare number is %s",
+                   d->kind == CONFIG_SIZE ? "bytes" : "seconds");
     }
-    buf_append_string(out, ". Default ");
-    config_value_quote(slice_from_string(d->default_text), out);
-    buf_append_string(out, d->at_run_time ? "." : ". Only at start.");
+    buf_append_string(out, d->at_run_time ? ". Default: "
+                                          : ". Only at start. Default: ");
+    config_text_quote(slice_from_string(d->default_text), out);
 }
 
 /* ---- a configuration file ---- */
@@ -86,14 +89,14 @@ static void append_file_value(const struct config *c, enum config_id id,
     struct buf text = {0};
     config_format(c, id, &text);
     if (config_directives[id].kind != CONFIG_WORDS || text.size == 0) {
-        config_value_quote(buf_slice(&text), out);
+        config_text_quote(buf_slice(&text), out);
         buf_destroy(&text);
         return;
     }
     const char *word = buf_string(&text);
     while (*word != '\0') {
         const size_t size = strcspn(word, " ");
-        config_value_quote(slice_make(word, size), out);
+        config_text_quote(slice_make(word, size), out);
         word += size;
         if (*word == ' ') {
             buf_append_char(out, *word++);
@@ -158,7 +161,7 @@ static void help_directive(const struct config_directive *d, struct buf *out)
 {
     const size_t start = out->size;
     buf_printf(out, "  --%s ", d->name);
-    config_value_placeholder(d, out);
+    config_text_placeholder(d, out);
     if (out->size - start + 2 > HELP_COLUMN) {
         buf_printf(out, "\n%*s", HELP_COLUMN, "");
     } else {
@@ -185,6 +188,10 @@ void config_help(struct buf *out)
         }
         help_directive(&config_directives[id], out);
     }
+    buf_append_string(
+        out,
+        "\nIn brackets is the default. A DURATION is written 250us 100ms 5s "
+        "1m 1h 1d,\na SIZE 64kb 256mb 2gb.\n");
 }
 
 /* ---- the manual page ---- */
@@ -220,7 +227,7 @@ static void man_directive(const struct config_directive *d, struct buf *out)
     buf_append_string(out, ".It Ic ");
     buf_append_string(&text, d->name);
     buf_append_string(&text, " Ar ");
-    config_value_placeholder(d, &text);
+    config_text_placeholder(d, &text);
     append_mdoc(buf_string(&text), out);
     append_mdoc(d->summary, out);
     buf_clear(&text);
@@ -263,7 +270,8 @@ void config_completion(struct buf *out)
     for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
         complete_values(&config_directives[id], out);
     }
-    buf_append_string(out, "    *) words='--help --version --check-config "
+    buf_append_string(out, "    --*) words= ;;\n"
+                           "    *) words='--help --version --check-config "
                            "--print-config");
     for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
         buf_printf(out, "\n        --%s", config_directives[id].name);

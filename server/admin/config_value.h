@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The text form of values: parsing, bounds, formatting and quoting, by kind.
+ * One value of a directive, number or string: judged, compared, written.
  *
- * Every function takes the directive's row of the table and knows nothing of
- * a configuration.  Parsing is the only place where a value is judged, so a
- * file, the command line and CONFIG SET refuse the same in the same words.
+ * config_value_parse() is the only place where a value is judged, so a file,
+ * the command line and CONFIG SET refuse the same in the same words.
  *
  * Thread-safety: functions of their arguments; any thread.
  */
@@ -16,7 +15,6 @@
 #include "common/err.h"
 #include "server/admin/config.h"
 
-/* One parsed value: 'number', or for strings 'text'. */
 struct config_value {
     int64_t number; /* As config_number() will return it; 0 for strings. */
     char *text;     /* Owned, NUL-terminated; NULL for numbers. */
@@ -51,17 +49,5 @@ void config_value_format(const struct config_directive *d,
 void config_value_format_redis(const struct config_directive *d,
                                const struct config_value *value,
                                struct buf *out);
-
-/* Appends what values are right, as part of a sentence: "duration from 0s to
- * 365d", "never, stale or always". */
-void config_value_describe(const struct config_directive *d, struct buf *out);
-
-/* Appends a short name of what to write, for help: "DURATION", "yes|no". */
-void config_value_placeholder(const struct config_directive *d,
-                              struct buf *out);
-
-/* Appends 's' as one word of a configuration file: as it is if nothing in it
- * has a meaning there, else in double quotes with escapes. */
-void config_value_quote(struct slice s, struct buf *out);
 
 #endif
