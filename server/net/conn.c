@@ -273,8 +273,6 @@ static bool run_command(struct conn *conn)
         conn->waiting_class = request->class;
         return false;
     }
-    atomic_store_explicit(&conn->client.last_command, request->command,
-                          memory_order_relaxed);
     conn->conns->running = request;
     enum command_status status = command_run(request);
     conn->conns->running = NULL;

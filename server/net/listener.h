@@ -32,17 +32,19 @@ struct listener_options {
     size_t n_io_loops;
 };
 
-/* Opens everything, or nothing.  Errors: ERR_ADDRESS_IN_USE, ERR_INVALID,
- * ERR_PERMISSION, ERR_SYSTEM, with one sentence for people in 'detail'. */
+/* Opens everything, or nothing.  Sockets that a service manager passed
+ * (LISTEN_FDS) take the place of 'bind', 'port' and 'unix_path'.  Errors:
+ * ERR_ADDRESS_IN_USE, ERR_INVALID, ERR_PERMISSION, ERR_SYSTEM, with one
+ * sentence for people in 'detail'. */
 NODISCARD
 enum err listener_open(struct listener **listenerp,
                        const struct listener_options *options,
                        struct buf *detail);
-/* Stops accepting and closes the sockets (not the connections). */
+/* Stops accepting and closes the sockets (not the connections); NULL is fine.
+ * Thread: the accepting loop's, or when that loop does not run. */
 void listener_close(struct listener *listener);
 
-/* The TCP port really bound (for port 0 in tests of ours given by the system),
- * 0 if none. */
+/* The TCP port really bound, 0 if none. */
 int listener_port(const struct listener *listener);
 
 #endif

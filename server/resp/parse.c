@@ -12,6 +12,8 @@
  * input; the last step turns all offsets into pointers.
  *
  * As in Redis, the two bytes behind an argument are skipped, not compared.
+ * Other than in Redis, a NUL ends an inline command as a newline would, where
+ * Redis does not see the newline behind it and waits for ever.
  */
 #include "server/resp/parse.h"
 
@@ -146,11 +148,16 @@ static enum resp_status take_size(struct resp_parser *p,
     case LINE_WHOLE:
         break;
     }
-    /* Of an empty line this is its CR. */
-    if (line.data[0] != '$') {
+    char first = line.data[0]; /* Of an empty line this is its CR. */
+    if (first != '$') {
+        /* CR is shown as by Redis; what else cannot be shown goes to the log
+         * of whoever reads this, so it had better be harmless. */
+        char shown = first == '\r' ? ' ' : first;
+        if (shown < ' ' || shown > '~') {
+            shown = '?';
+        }
         snprintf(p->error_text, sizeof(p->error_text),
-                 "Protocol error: expected '$', got '%c'",
-                 line.data[0] == '\0' ? ' ' : line.data[0]);
+                 "Protocol error: expected '$', got '%c'", shown);
         return fail(p, p->error_text);
     }
     int64_t size;
