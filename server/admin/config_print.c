@@ -16,27 +16,58 @@
 
 /* Appends 'text' in lines of at most COLUMNS, each after the first beginning
  * with 'prefix'.  'column' is where the first line stands already. */
-static void wrap(const char *text, const char *prefix, size_t column,
+static void wrap(struct slice text, const char *prefix, size_t column,
                  struct buf *out)
 {
-    bool first = true;
-    while (*text != '\0') {
-        const size_t size = strcspn(text, " ");
-        if (!first && column + 1 + size > COLUMNS) {
+    for (size_t i = 0; i < text.size; i++) {
+        const char *word = text.data + i;
+        const char *space = memchr(word, ' ', text.size - i);
+        const size_t size =
+            space == NULL ? text.size - i : (size_t)(space - word);
+        if (i > 0 && column + 1 + size > COLUMNS) {
             buf_append_char(out, '\n');
             buf_append_string(out, prefix);
             column = strlen(prefix);
-        } else if (!first) {
+        } else if (i > 0) {
             buf_append_char(out, ' ');
             column++;
         }
-        buf_append(out, text, size);
+        buf_append(out, word, size);
         column += size;
-        first = false;
-        text += size;
-        text += strspn(text, " ");
+        i += size;
     }
     buf_append_char(out, '\n');
+}
+
+/* Takes the first sentence of '*text', with its full stop. */
+static bool take_sentence(const char **text, struct slice *sentence)
+{
+    if (**text == '\0') {
+        return false;
+    }
+    const char *end = strstr(*text, ". ");
+    const size_t size = end == NULL ? strlen(*text) : (size_t)(end - *text) + 1;
+    *sentence = slice_make(*text, size);
+    *text += size + (end != NULL);
+    return true;
+}
+
+/* The length of the choice that 'sentence' explains: "word: …"; else 0. */
+static size_t explained_choice(const struct config_directive *d,
+                               struct slice sentence)
+{
+    const char *colon = memchr(sentence.data, ':', sentence.size);
+    if (d->kind != CONFIG_CHOICE || colon == NULL) {
+        return 0;
+    }
+    const size_t size = (size_t)(colon - sentence.data);
+    const char *word = d->choices;
+    while (word != NULL && (strcspn(word, " ") != size ||
+                            strncmp(word, sentence.data, size) != 0)) {
+        word = strchr(word, ' ');
+        word = word == NULL ? NULL : word + 1;
+    }
+    return word == NULL ? 0 : size;
 }
 
 /* True if 'id' is the first directive of its section. */
@@ -115,17 +146,46 @@ static bool is_default(const struct config *c, enum config_id id)
     return same;
 }
 
+/* Prints and empties a paragraph of comments, if there is one. */
+static void print_paragraph(struct buf *paragraph, struct buf *out)
+{
+    if (paragraph->size > 0) {
+        buf_append_string(out, "# ");
+        wrap(buf_slice(paragraph), "# ", 2, out);
+        buf_clear(paragraph);
+    }
+}
+
+/* The summary as comments; choices that it explains become items. */
+static void print_summary(const struct config_directive *d, struct buf *out)
+{
+    const char *rest = d->summary;
+    struct slice sentence;
+    struct buf paragraph = {0};
+    while (take_sentence(&rest, &sentence)) {
+        if (explained_choice(d, sentence) > 0) {
+            print_paragraph(&paragraph, out);
+            buf_append_string(out, "#   ");
+            wrap(sentence, "#     ", 4, out);
+            continue;
+        }
+        buf_append_string(&paragraph, paragraph.size > 0 ? " " : "");
+        buf_append_slice(&paragraph, sentence);
+    }
+    print_paragraph(&paragraph, out);
+    buf_destroy(&paragraph);
+}
+
 static void print_directive(const struct config *c, enum config_id id,
                             struct buf *out)
 {
     const struct config_directive *d = &config_directives[id];
-    struct buf text = {0};
-    buf_append_string(out, "\n# ");
-    wrap(d->summary, "# ", 2, out);
-    append_facts(d, &text);
-    buf_append_string(out, "# ");
-    wrap(buf_string(&text), "# ", 2, out);
-    buf_destroy(&text);
+    struct buf facts = {0};
+    append_facts(d, &facts);
+    buf_append_char(out, '\n');
+    print_summary(d, out);
+    print_paragraph(&facts, out);
+    buf_destroy(&facts);
     if (is_default(c, id)) {
         buf_append_string(out, "# ");
     }
@@ -148,15 +208,6 @@ void config_print(const struct config *c, struct buf *out)
 
 /* ---- --help ---- */
 
-/* The first sentence, without its full stop. */
-static struct slice first_sentence(const char *summary)
-{
-    const char *end = strstr(summary, ". ");
-    const size_t size =
-        end == NULL ? strlen(summary) - 1 : (size_t)(end - summary);
-    return slice_make(summary, size);
-}
-
 static void help_directive(const struct config_directive *d, struct buf *out)
 {
     const size_t start = out->size;
@@ -168,14 +219,17 @@ static void help_directive(const struct config_directive *d, struct buf *out)
         buf_printf(out, "%*s", (int)(HELP_COLUMN - (out->size - start)), "");
     }
     struct buf text = {0};
-    buf_append_slice(&text, first_sentence(d->summary));
+    const char *summary = d->summary;
+    struct slice first = SLICE("");
+    (void)take_sentence(&summary, &first);
+    buf_append(&text, first.data, first.size - 1); /* No full stop. */
     if (*d->default_text != '\0') {
         buf_printf(&text, " [%s]", d->default_text);
     }
     char margin[HELP_COLUMN + 1];
     memset(margin, ' ', HELP_COLUMN);
     margin[HELP_COLUMN] = '\0';
-    wrap(buf_string(&text), margin, HELP_COLUMN, out);
+    wrap(buf_slice(&text), margin, HELP_COLUMN, out);
     buf_destroy(&text);
 }
 
@@ -196,29 +250,50 @@ void config_help(struct buf *out)
 
 /* ---- the manual page ---- */
 
-/* Appends 'text' for mdoc: a sentence a line, nothing taken for a request,
- * '-' as it is typed. */
-static void append_mdoc(const char *text, struct buf *out)
+/* Appends 'text' as a line for mdoc: nothing in it is taken for a request,
+ * and '-' is as it is typed. */
+static void append_mdoc(struct slice text, struct buf *out)
 {
-    bool line_begins = true;
-    for (; *text != '\0'; text++) {
-        if (line_begins && (*text == '.' || *text == '\'')) {
+    for (size_t i = 0; i < text.size; i++) {
+        const char c = text.data[i];
+        if (i == 0 && (c == '.' || c == '\'')) {
             buf_append_string(out, "\\&");
         }
-        line_begins = false;
-        if (*text == '\\') {
+        if (c == '\\') {
             buf_append_string(out, "\\e");
-        } else if (*text == '-') {
+        } else if (c == '-') {
             buf_append_string(out, "\\-");
-        } else if (text[0] == '.' && text[1] == ' ') {
-            buf_append_string(out, ".\n");
-            line_begins = true;
-            text++;
         } else {
-            buf_append_char(out, *text);
+            buf_append_char(out, c);
         }
     }
     buf_append_char(out, '\n');
+}
+
+/* The summary, a sentence a line; choices that it explains become a list. */
+static void man_summary(const struct config_directive *d, struct buf *out)
+{
+    const char *rest = d->summary;
+    struct slice sentence;
+    bool in_list = false;
+    while (take_sentence(&rest, &sentence)) {
+        const size_t size = explained_choice(d, sentence);
+        if (in_list != (size > 0)) {
+            buf_append_string(out, in_list ? ".El\n"
+                                           : ".Bl -tag -width Ds -compact\n");
+            in_list = !in_list;
+        }
+        if (in_list) {
+            buf_append_string(out, ".It Cm ");
+            append_mdoc(slice_make(sentence.data, size), out);
+            sentence =
+                slice_make(sentence.data + size + 2, sentence.size - size - 2);
+        }
+        append_mdoc(sentence, out);
+    }
+    if (in_list) {
+        buf_append_string(out, ".El\n");
+    }
 }
 
 static void man_directive(const struct config_directive *d, struct buf *out)
@@ -228,11 +303,16 @@ static void man_directive(const struct config_directive *d, struct buf *out)
     buf_append_string(&text, d->name);
     buf_append_string(&text, " Ar ");
     config_text_placeholder(d, &text);
-    append_mdoc(buf_string(&text), out);
-    append_mdoc(d->summary, out);
+    append_mdoc(buf_slice(&text), out);
+    man_summary(d, out);
     buf_clear(&text);
     append_facts(d, &text);
-    append_mdoc(buf_string(&text), out);
+    const char *rest = buf_string(&text);
+    struct slice sentence;
+    buf_append_string(out, ".Pp\n");
+    while (take_sentence(&rest, &sentence)) {
+        append_mdoc(sentence, out);
+    }
     buf_destroy(&text);
 }
 

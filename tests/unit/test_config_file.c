@@ -377,6 +377,21 @@ static void test_every_directive_is_in_every_form(void **state)
     buf_destroy(&bash);
 }
 
+static void test_explained_choices_become_items(void **state)
+{
+    struct buf file = {0};
+    struct buf man = {0};
+
+    config_print(*state, &file);
+    config_man(&man);
+
+    assert_non_null(strstr(buf_string(&file), "\n#   never: only if "));
+    assert_non_null(strstr(buf_string(&file), "\n#   always: every time"));
+    assert_non_null(strstr(buf_string(&man), "\n.It Cm never\nonly if "));
+    buf_destroy(&file);
+    buf_destroy(&man);
+}
+
 /* The committed file is what bookd --print-config prints. */
 static void test_the_shipped_file_is_up_to_date(void **state)
 {
@@ -419,6 +434,7 @@ int main(void)
         TEST(test_the_commented_defaults_are_directives),
         TEST(test_no_line_is_wider_than_78_columns),
         TEST(test_every_directive_is_in_every_form),
+        TEST(test_explained_choices_become_items),
         TEST(test_the_shipped_file_is_up_to_date),
     };
 
