@@ -28,15 +28,16 @@ struct command;
 struct request;
 struct server;
 
-#define CLIENT_ADDRESS_SIZE 128 /* "[v6]:port", or the path of a unix socket. */
+#define CLIENT_ADDRESS_SIZE 128 /* "[v6]:port", or the path of a unix socket. \
+                                 */
 
 struct client {
-    struct server *server;  /* Borrowed: the parts that commands work on. */
-    struct chan_tx home;    /* Tasks sent here run on the client's loop. */
-    uint64_t id;            /* Unique since start, from 1. */
-    int protocol;           /* 2 or 3. */
-    int fd;                 /* For CLIENT LIST only. */
-    int64_t created_us;     /* clock_now_us(). */
+    struct server *server; /* Borrowed: the parts that commands work on. */
+    struct chan_tx home;   /* Tasks sent here run on the client's loop. */
+    uint64_t id;           /* Unique since start, from 1. */
+    int protocol;          /* 2 or 3. */
+    int fd;                /* For CLIENT LIST only. */
+    int64_t created_us;    /* clock_now_us(). */
     char address[CLIENT_ADDRESS_SIZE];       /* Of the peer. */
     char local_address[CLIENT_ADDRESS_SIZE]; /* Ours. */
 
@@ -47,15 +48,15 @@ struct client {
     /* Shown by CLIENT LIST; written on the loop, read anywhere, relaxed. */
     _Atomic int64_t last_active_us;
     _Atomic(const struct command *) last_command;
-    _Atomic size_t input_bytes;     /* Unparsed input. */
+    _Atomic size_t input_bytes; /* Unparsed input. */
     _Atomic size_t input_capacity;
-    _Atomic size_t output_bytes;    /* Unsent output. */
+    _Atomic size_t output_bytes; /* Unsent output. */
     _Atomic size_t pending_requests;
-    _Atomic int shown_protocol;     /* Copy of 'protocol'. */
+    _Atomic int shown_protocol; /* Copy of 'protocol'. */
 
     /* Guarded by the lock of clients.c. */
-    char *name;             /* Owned; NULL: none. */
-    char *library_name;     /* CLIENT SETINFO lib-name. */
+    char *name;         /* Owned; NULL: none. */
+    char *library_name; /* CLIENT SETINFO lib-name. */
     char *library_version;
     struct client *next, *previous; /* The list of all clients. */
 
@@ -79,22 +80,22 @@ enum request_class {
  * handler's call only: a handler that goes on later calls
  * request_keep_args() first. */
 struct request {
-    struct client *client;         /* NULL once the connection is gone. */
+    struct client *client; /* NULL once the connection is gone. */
     const struct command *command;
     struct slice *argv;
     size_t argc;
-    struct reply reply;            /* Where the handler writes. */
-    int64_t start_us;              /* clock_now_us() when its batch was read. */
-    void *state;                   /* The handler's own, between the calls. */
-    request_answer_fn *on_answer;  /* Likewise; see command/read.h. */
+    struct reply reply;           /* Where the handler writes. */
+    int64_t start_us;             /* clock_now_us() when its batch was read. */
+    void *state;                  /* The handler's own, between the calls. */
+    request_answer_fn *on_answer; /* Likewise; see command/read.h. */
     /* Called once, on the loop, when the client went away while the request
      * was pending; may be NULL.  request_finish() must still be called. */
     void (*on_cancel)(struct request *request);
 
     /* Private to net/conn and request_keep_args(). */
     struct request *next;
-    struct buf own;                /* The reply while others go first. */
-    char *kept_args;               /* Owned copy behind argv, or NULL. */
+    struct buf own;  /* The reply while others go first. */
+    char *kept_args; /* Owned copy behind argv, or NULL. */
     enum request_class class;
     bool pending;
     bool finished;

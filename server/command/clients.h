@@ -17,9 +17,10 @@ struct clients;
 struct clients *clients_new(void);
 void clients_free(struct clients *clients);
 
-/* Enters 'client', giving it its id; fails (false) when 'max' are in already. */
-NODISCARD bool clients_add(struct clients *clients, struct client *client,
-                           size_t max);
+/* Enters 'client', giving it its id; fails (false) when 'max' are in already.
+ */
+NODISCARD
+bool clients_add(struct clients *clients, struct client *client, size_t max);
 /* Takes 'client' out and frees its names. */
 void clients_remove(struct clients *clients, struct client *client);
 size_t clients_count(struct clients *clients);

@@ -12,6 +12,9 @@
 #include "common/attr.h"
 #include "server/command/client.h"
 
+#include <stddef.h>
+#include <stdint.h>
+
 enum command_status {
     COMMAND_DONE,   /* The reply is written. */
     COMMAND_PENDING /* request_finish() will be called. */
@@ -19,13 +22,75 @@ enum command_status {
 
 typedef enum command_status command_fn(struct request *request);
 
+/* Flags of a command, as COMMAND INFO names them. */
+enum {
+    CMD_WRITE = 1 << 0,
+    CMD_READONLY = 1 << 1,
+    CMD_DENYOOM = 1 << 2,
+    CMD_ADMIN = 1 << 3,
+    CMD_FAST = 1 << 4,
+    CMD_NO_AUTH = 1 << 5
+};
+
+/* ACL categories. */
+enum {
+    CAT_KEYSPACE = 1 << 0,
+    CAT_READ = 1 << 1,
+    CAT_WRITE = 1 << 2,
+    CAT_STRING = 1 << 3,
+    CAT_HASH = 1 << 4,
+    CAT_CONNECTION = 1 << 5,
+    CAT_ADMIN = 1 << 6,
+    CAT_DANGEROUS = 1 << 7,
+    CAT_FAST = 1 << 8,
+    CAT_SLOW = 1 << 9,
+    CAT_BOOK = 1 << 10
+};
+
+/* A row of the table; all strings are static. */
+struct command {
+    const char *name; /* "get", "client|list" */
+    command_fn *run;  /* NULL: only holds subcommands. */
+    int arity;        /* Words with the name(s); negative: at least. */
+    unsigned flags;
+    int first_key, last_key, key_step;
+    enum request_class class;
+    unsigned categories;
+    const char *group;
+    const char *since;
+    const char *syntax;
+    const char *summary;
+};
+
+extern const struct command commands[];
+extern const size_t n_commands;
+
+/* Builds the index of names; call once, before any thread starts. */
+void command_init(void);
+
+/* The command called 'name' ("get", "client|list"), in any case; or NULL. */
+const struct command *command_by_name(struct slice name);
+
+/* True if 'command' is "parent|child" of 'parent'. */
+bool command_is_child(const struct command *command,
+                      const struct command *parent);
+bool command_has_children(const struct command *command);
+
 /* Looks the command of request->argv up and sets request->command (NULL if
- * there is none) and request->class.  Does not run it.  Thread: the loop. */
+ * there is none, or no such subcommand) and request->class.  Does not run it.
+ * Thread: the loop. */
 void command_find(struct request *request);
 
 /* Runs the request: refuses unknown commands and wrong argument counts in
- * Redis' words, counts and times it.  A handler that answers COMMAND_PENDING
- * has written nothing yet to request->reply.  Thread: the loop. */
-NODISCARD enum command_status command_run(struct request *request);
+ * Redis' words, and counts it.  A handler that answers COMMAND_PENDING has
+ * written nothing yet to request->reply.  Thread: the loop. */
+NODISCARD
+enum command_status command_run(struct request *request);
+
+/* Replies with the help of a container: its children with their syntax. */
+void command_reply_help(struct request *request, const char *parent);
+
+/* The commands as a section of docs/protocol.md. */
+void command_print_docs(struct buf *out);
 
 #endif

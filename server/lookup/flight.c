@@ -26,14 +26,15 @@
 /* Flights live for a store read; 64 shards keep them apart well beyond the
  * number of threads. */
 #define FLIGHT_SHARDS 64
-#define FLIGHT_BINS 256 /* Chains of a shard: 16 384 cold keys, one a chain. */
+#define FLIGHT_BINS 256 /* Chains of a shard: 16 384 cold keys, one a chain. \
+                         */
 
 struct flight {
     struct store_read read;
-    struct flights *flights;   /* Borrowed. */
+    struct flights *flights; /* Borrowed. */
     _Atomic int refs;
     uint64_t hash;
-    int64_t start_us;          /* When the store was asked. */
+    int64_t start_us; /* When the store was asked. */
     /* Written by row() before done(); constant after it. */
     struct buf bytes;
     struct copy copy;
@@ -41,9 +42,9 @@ struct flight {
     enum err err;
 
     /* Guarded by the shard's lock. */
-    struct flight *next;       /* The chain. */
-    struct waiter *waiters;    /* Last joined first. */
-    bool in_table;             /* False: done, or fenced. */
+    struct flight *next;    /* The chain. */
+    struct waiter *waiters; /* Last joined first. */
+    bool in_table;          /* False: done, or fenced. */
 
     size_t key_size;
     char key[];
@@ -56,7 +57,7 @@ struct CAPABILITY("mutex") flight_shard {
 } __attribute__((aligned(64)));
 
 struct flights {
-    struct cache *cache;   /* Borrowed, as are the next two. */
+    struct cache *cache; /* Borrowed, as are the next two. */
     struct store *store;
     struct timers *timers;
     struct flight_shard shards[FLIGHT_SHARDS];
@@ -132,9 +133,9 @@ bool waiter_claim(struct waiter *w, enum winner by)
     int nobody = WINNER_NOBODY;
 
     /* Release: what the winner knows is seen by whoever reads 'winner'. */
-    return atomic_compare_exchange_strong_explicit(
-        &w->winner, &nobody, (int)by, memory_order_acq_rel,
-        memory_order_acquire);
+    return atomic_compare_exchange_strong_explicit(&w->winner, &nobody, (int)by,
+                                                   memory_order_acq_rel,
+                                                   memory_order_acquire);
 }
 
 static void stop_deadline(struct waiter *w)
@@ -365,8 +366,8 @@ static struct flight *new_flight(struct flights *flights, struct slice key,
     f->read.refresh = refresh;
     f->read.row = on_row;
     f->read.done = on_done;
-    f->read.mapping = mapping_find(store_mappings(flights->store), key_of(f),
-                                   &f->read.key);
+    f->read.mapping =
+        mapping_find(store_mappings(flights->store), key_of(f), &f->read.key);
     if (f->read.mapping == NULL) {
         f->read.key = key_of(f);
     }
@@ -460,28 +461,28 @@ bool flights_withdraw(struct flights *flights, struct waiter *w)
     mutex_unlock(&shard->lock);
     if (withdrawn) {
         stats_count(STATS_reads_withdrawn);
-        waiter_unref(w);  /* The list's. */
-        flight_unref(f);  /* The store's; the waiter has its own. */
+        waiter_unref(w); /* The list's. */
+        flight_unref(f); /* The store's; the waiter has its own. */
     }
     return withdrawn;
 }
 
 /* ---- the fence ---- */
 
-void flights_lock(struct flights *flights, uint64_t hash)
-    NO_THREAD_SAFETY_ANALYSIS
+void flights_lock(struct flights *flights,
+                  uint64_t hash) NO_THREAD_SAFETY_ANALYSIS
 {
     mutex_lock(&shard_of(flights, hash)->lock);
 }
 
-void flights_unlock(struct flights *flights, uint64_t hash)
-    NO_THREAD_SAFETY_ANALYSIS
+void flights_unlock(struct flights *flights,
+                    uint64_t hash) NO_THREAD_SAFETY_ANALYSIS
 {
     mutex_unlock(&shard_of(flights, hash)->lock);
 }
 
-void flights_fence(struct flights *flights, struct slice key, uint64_t hash)
-    NO_THREAD_SAFETY_ANALYSIS
+void flights_fence(struct flights *flights, struct slice key,
+                   uint64_t hash) NO_THREAD_SAFETY_ANALYSIS
 {
     struct flight_shard *shard = shard_of(flights, hash);
     struct flight *f = find(shard, key, hash);

@@ -6,8 +6,8 @@
  *      more waiters ──►   (joined)                         │
  *      a write ───────►   taken out: fenced                ├─► fill the cache,
  *                                                          │   unless fenced
- *                                                          └─► wake all waiters,
- *                                                              one task a loop
+ *                                                          └─► wake all
+ * waiters, one task a loop
  *
  * At most one flight per key is in the table.  It leaves it when it is done
  * or when a write to its key takes it out (the fence): then its answer goes
@@ -49,13 +49,13 @@ struct flight;
 struct flights;
 
 struct waiter {
-    _Atomic int winner;   /* enum winner; compare-and-swap from NOBODY. */
-    _Atomic int refs;     /* Release on drop, acquire by the last. */
+    _Atomic int winner; /* enum winner; compare-and-swap from NOBODY. */
+    _Atomic int refs;   /* Release on drop, acquire by the last. */
     struct timer deadline;
     struct flights *flights;
-    struct flight *flight;   /* Referenced. */
-    struct waiter *next;     /* The flight's list; then the delivery's. */
-    struct chan_tx home;     /* Where 'deliver' runs. */
+    struct flight *flight; /* Referenced. */
+    struct waiter *next;   /* The flight's list; then the delivery's. */
+    struct chan_tx home;   /* Where 'deliver' runs. */
     /* The lookup is decided for the store or the deadline; called on the
      * loop behind 'home', holding one reference to be dropped. */
     void (*deliver)(struct waiter *waiter);
@@ -65,7 +65,7 @@ struct waiter {
 struct flight_result {
     enum err err;
     bool found;
-    struct slice bytes;   /* As the cache keeps them; lives with the flight. */
+    struct slice bytes; /* As the cache keeps them; lives with the flight. */
     struct copy copy;
 };
 
@@ -88,16 +88,19 @@ enum flight_join {
  * 'seen_version' is the version of the copy that the caller's probe found, 0
  * for none: whoever is overtaken by a fill between probe and join hears
  * CHANGED and probes again. */
-NODISCARD enum flight_join
-flights_join(struct flights *flights, struct slice key, uint64_t hash,
-             uint64_t seen_version, struct waiter *waiter, int64_t deadline_us);
+NODISCARD
+enum flight_join flights_join(struct flights *flights, struct slice key,
+                              uint64_t hash, uint64_t seen_version,
+                              struct waiter *waiter, int64_t deadline_us);
 
 /* Takes the flight away from the store if 'waiter' is all that waits on it and
- * the store has not begun: true if it was withdrawn.  For a waiter that lost. */
+ * the store has not begun: true if it was withdrawn.  For a waiter that lost.
+ */
 bool flights_withdraw(struct flights *flights, struct waiter *waiter);
 
 /* Claims the outcome for 'by'; true if nobody had. */
-NODISCARD bool waiter_claim(struct waiter *waiter, enum winner by);
+NODISCARD
+bool waiter_claim(struct waiter *waiter, enum winner by);
 /* The caller lost interest after a successful claim: stops the deadline and
  * drops the caller's reference. */
 void waiter_leave(struct waiter *waiter);

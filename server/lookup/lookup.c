@@ -41,14 +41,14 @@ struct question {
 };
 
 struct pending_lookup {
-    struct waiter waiter;       /* First: the memory is freed through it. */
+    struct waiter waiter; /* First: the memory is freed through it. */
     struct lookup *lookup;
     const struct mapping *mapping;
     lookup_done_fn *done;
     void *arg;
     uint64_t hash;
     int64_t start_us;
-    bool cancelled;             /* Loop thread only. */
+    bool cancelled; /* Loop thread only. */
     size_t key_size;
     char key[];
 };
@@ -169,8 +169,7 @@ static void count_answer(const struct answer *answer)
 static void answer_from_copy(struct answer *answer, const struct copy *copy,
                              struct slice bytes, int64_t now_us)
 {
-    answer->outcome =
-        copy->kind == COPY_NEGATIVE ? LOOKUP_MISS : LOOKUP_FOUND;
+    answer->outcome = copy->kind == COPY_NEGATIVE ? LOOKUP_MISS : LOOKUP_FOUND;
     answer->source = LOOKUP_CACHE;
     answer->bytes = bytes;
     answer->age_us = now_us - copy->filled_us;
@@ -205,10 +204,10 @@ static void answer_without_store(const struct question *q, enum err err,
         apply_expiry(&copy);
         if (is_pinned(&copy) || good_on_error(lookup, &copy, now_us)) {
             stats_count(STATS_lookup_stale_if_error_answers);
-            answer_from_copy(answer, &copy,
-                             slice_make(buf_data(scratch) + begin,
-                                        scratch->size - begin),
-                             now_us);
+            answer_from_copy(
+                answer, &copy,
+                slice_make(buf_data(scratch) + begin, scratch->size - begin),
+                now_us);
             return;
         }
     }
@@ -244,8 +243,8 @@ static void answer_from_flight(struct pending_lookup *p,
 
 static void deliver(struct waiter *waiter)
 {
-    struct pending_lookup *p = container_of(waiter, struct pending_lookup,
-                                            waiter);
+    struct pending_lookup *p =
+        container_of(waiter, struct pending_lookup, waiter);
     const struct question q = {.lookup = p->lookup,
                                .mapping = p->mapping,
                                .key = slice_make(p->key, p->key_size),
@@ -356,8 +355,7 @@ static bool cache_answers_alone(const struct question *q,
 {
     const bool pinned = probe->there && is_pinned(&probe->copy);
 
-    if (probe->freshness == COPY_OLD ||
-        (q->race == RACE_ALWAYS && !pinned) ||
+    if (probe->freshness == COPY_OLD || (q->race == RACE_ALWAYS && !pinned) ||
         (q->race == RACE_NEVER && probe->freshness == COPY_STALE)) {
         return false;
     }
@@ -403,10 +401,10 @@ static struct pending_lookup *ask_store(const struct question *q,
         answer_failed(answer, ERR_NOMEM);
         return NULL;
     }
-    switch (flights_join(q->lookup->flights, q->key, q->hash,
-                         probe->there ? probe->copy.version : 0, &p->waiter,
-                         q->start_us +
-                             limit(q->lookup, CONFIG_store_timeout))) {
+    switch (
+        flights_join(q->lookup->flights, q->key, q->hash,
+                     probe->there ? probe->copy.version : 0, &p->waiter,
+                     q->start_us + limit(q->lookup, CONFIG_store_timeout))) {
     case FLIGHT_JOINED:
         stats_count(STATS_flights_joined);
         break;

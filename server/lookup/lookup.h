@@ -50,11 +50,11 @@ struct answer {
     enum lookup_source source;
     enum err err;                  /* LOOKUP_FAILED. */
     const struct mapping *mapping; /* Of the key; NULL for a plain key. */
-    struct slice bytes;   /* LOOKUP_FOUND: a plain value, or a record
-                             (record.h). */
-    int64_t age_us;       /* Of the copy when it answered; 0 from the store. */
-    int64_t took_us;      /* From lookup_get() to the answer. */
-    int64_t expires_ms;   /* Plain keys: wall clock; 0: never. */
+    struct slice bytes;            /* LOOKUP_FOUND: a plain value, or a record
+                                      (record.h). */
+    int64_t age_us;     /* Of the copy when it answered; 0 from the store. */
+    int64_t took_us;    /* From lookup_get() to the answer. */
+    int64_t expires_ms; /* Plain keys: wall clock; 0: never. */
     uint64_t version;
 };
 
@@ -76,8 +76,8 @@ void lookup_free(struct lookup *lookup);
 
 /* Where the answer of a pending lookup goes. */
 struct lookup_caller {
-    struct chan_tx home;   /* 'done(arg, …)' runs behind it, once … */
-    lookup_done_fn *done;  /* … unless lookup_cancel() came first. */
+    struct chan_tx home;  /* 'done(arg, …)' runs behind it, once … */
+    lookup_done_fn *done; /* … unless lookup_cancel() came first. */
     void *arg;
 };
 
@@ -85,11 +85,10 @@ struct lookup_caller {
  * appended to 'scratch' (valid while that is unchanged), and returns NULL.  Or
  * returns the pending lookup: its answer is handed to 'caller', its bytes
  * valid during that call.  Errors are answers: LOOKUP_FAILED. */
-NODISCARD struct pending_lookup *lookup_get(struct lookup *lookup,
-                                            struct slice key,
-                                            const struct lookup_caller *caller,
-                                            struct buf *scratch,
-                                            struct answer *answer);
+NODISCARD
+struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
+                                  const struct lookup_caller *caller,
+                                  struct buf *scratch, struct answer *answer);
 
 /* The caller has left: done() will not be called.  The store read goes on and
  * fills the cache.  Thread: the one behind 'home', before done() was called. */

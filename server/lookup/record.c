@@ -147,8 +147,7 @@ struct slice record_column(struct slice record, size_t index,
     struct column column;
 
     assert(index < record_n_columns(record));
-    memcpy(&column,
-           record.data + sizeof(struct header) + index * sizeof column,
+    memcpy(&column, record.data + sizeof(struct header) + index * sizeof column,
            sizeof column);
     *type = column.type;
     if (column.type == COLUMN_NULL) {

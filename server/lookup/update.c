@@ -22,10 +22,10 @@ struct pending {
     struct lookup *lookup;
     struct update_caller caller;
     uint64_t hash;
-    struct slice key;       /* Whole. */
-    bool acknowledged;      /* Nobody waits: a dirty copy 'version' does. */
+    struct slice key;  /* Whole. */
+    bool acknowledged; /* Nobody waits: a dirty copy 'version' does. */
     uint64_t version;
-    struct buf row;         /* The row after the write, encoded. */
+    struct buf row; /* The row after the write, encoded. */
     bool has_row;
     /* From here: what done() hands to the caller's loop. */
     struct update_result result;
@@ -70,9 +70,8 @@ static struct pending *pending_new(struct lookup *lookup,
         end = copy_in(end, u->fields[i], &p->fields[i]);
     }
     p->write.fields = p->fields;
-    p->write.mapping =
-        mapping_find(store_mappings(lookup_parts(lookup)->store), p->key,
-                     &p->write.key);
+    p->write.mapping = mapping_find(store_mappings(lookup_parts(lookup)->store),
+                                    p->key, &p->write.key);
     if (p->write.mapping == NULL) {
         p->write.key = p->key;
     }
@@ -124,6 +123,7 @@ static void apply_to_cache(struct pending *p)
         copy.kind = COPY_NEGATIVE;
         break;
     case STORE_CLEAR_PLAIN:
+    case STORE_BARRIER:
         return;
     }
     if (cache_put(cache, p->key, p->hash, &copy, bytes) != ERR_OK) {
@@ -131,18 +131,24 @@ static void apply_to_cache(struct pending *p)
     }
 }
 
-static void apply_committed(struct pending *p)
+/* Ends the write in the cache, if it was committed.  Taking the lock also
+ * waits for start_behind(), so that 'acknowledged' is final. */
+static void settle(struct pending *p, enum err err)
 {
     struct flights *flights = lookup_flights(p->lookup);
     struct cache *cache = lookup_parts(p->lookup)->cache;
 
     if (p->write.op == STORE_CLEAR_PLAIN) {
-        flights_fence_plain(flights);
-        cache_clear(cache);
+        if (err == ERR_OK) {
+            flights_fence_plain(flights);
+            cache_clear(cache);
+        }
         return;
     }
     flights_lock(flights, p->hash);
-    if (p->acknowledged) {
+    if (err != ERR_OK) {
+        /* The cache has not changed, and does not. */
+    } else if (p->acknowledged) {
         cache_clean(cache, p->key, p->hash, p->version);
     } else {
         flights_fence(flights, p->key, p->hash);
@@ -165,9 +171,7 @@ static void on_done(struct store_write *write, enum err err,
 {
     struct pending *p = container_of(write, struct pending, write);
 
-    if (err == ERR_OK) {
-        apply_committed(p);
-    }
+    settle(p, err);
     if (p->acknowledged) {
         if (err != ERR_OK) {
             log_error("update: an acknowledged write was lost err=%s "
@@ -193,8 +197,8 @@ static void on_done(struct store_write *write, enum err err,
 static bool refuse(struct update_result *result, enum err err,
                    const char *detail)
 {
-    *result = (struct update_result){.err = err,
-                                     .detail = slice_from_string(detail)};
+    *result =
+        (struct update_result){.err = err, .detail = slice_from_string(detail)};
     return true;
 }
 

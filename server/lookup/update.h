@@ -30,7 +30,7 @@ struct lookup;
 /* What to write.  Everything is copied by update_start(). */
 struct update {
     enum store_op op;
-    struct slice key;           /* Whole: "book:3", or a plain key. */
+    struct slice key; /* Whole: "book:3", or a plain key. */
     struct slice value;
     const struct slice *fields; /* STORE_SET_COLUMNS: name, value, … */
     size_t n_fields;            /* Names and values together. */
@@ -58,8 +58,9 @@ struct update_caller {
  * will be, whatever becomes of the client.
  * A delete under 'behind' is acknowledged when committed, for only the store
  * knows whether there was something to delete. */
-NODISCARD bool update_start(struct lookup *lookup, const struct update *update,
-                            const struct update_caller *caller,
-                            struct update_result *result);
+NODISCARD
+bool update_start(struct lookup *lookup, const struct update *update,
+                  const struct update_caller *caller,
+                  struct update_result *result);
 
 #endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/command/clients.h"
+
+#include "common/clock.h"
+#include "common/lock.h"
+#include "common/mem.h"
+#include "server/command/command.h"
+
+#include <assert.h>
+
+struct clients {
+    struct mutex lock; /* Rank LOCK_CLIENTS; held over the formatting of one
+                          CLIENT LIST at the longest. */
+    struct client *first GUARDED_BY(lock);
+    struct client *last GUARDED_BY(lock);
+    size_t count GUARDED_BY(lock);
+    uint64_t last_id GUARDED_BY(lock);
+};
+
+struct clients *clients_new(void)
+{
+    struct clients *clients = xcalloc(1, sizeof *clients);
+
+    mutex_init(&clients->lock, LOCK_CLIENTS, "clients");
+    return clients;
+}
+
+void clients_free(struct clients *clients)
+{
+    if (clients == NULL) {
+        return;
+    }
+    mutex_destroy(&clients->lock);
+    free(clients);
+}
+
+bool clients_add(struct clients *clients, struct client *client, size_t max)
+{
+    mutex_lock(&clients->lock);
+    const bool room = clients->count < max;
+    if (room) {
+        client->id = ++clients->last_id;
+        client->previous = clients->last;
+        client->next = NULL;
+        if (clients->last != NULL) {
+            clients->last->next = client;
+        } else {
+            clients->first = client;
+        }
+        clients->last = client;
+        clients->count++;
+    }
+    mutex_unlock(&clients->lock);
+    return room;
+}
+
+void clients_remove(struct clients *clients, struct client *client)
+{
+    mutex_lock(&clients->lock);
+    if (client->previous != NULL) {
+        client->previous->next = client->next;
+    } else {
+        clients->first = client->next;
+    }
+    if (client->next != NULL) {
+        client->next->previous = client->previous;
+    } else {
+        clients->last = client->previous;
+    }
+    clients->count--;
+    mutex_unlock(&clients->lock);
+
+    free(client->name);
+    free(client->library_name);
+    free(client->library_version);
+    buf_destroy(&client->scratch);
+}
+
+size_t clients_count(struct clients *clients)
+{
+    mutex_lock(&clients->lock);
+    const size_t count = clients->count;
+    mutex_unlock(&clients->lock);
+    return count;
+}
+
+void clients_set_name(struct clients *clients, char **which, struct slice name)
+{
+    char *copy = name.size > 0 ? xslicedup(name) : NULL;
+
+    mutex_lock(&clients->lock);
+    char *old = *which;
+    *which = copy;
+    mutex_unlock(&clients->lock);
+    free(old);
+}
+
+static const char *or_empty(const char *string)
+{
+    return string != NULL ? string : "";
+}
+
+/* The lock is held: names do not change.  Source: the fields of CLIENT LIST
+ * in Redis 7.2. */
+static void describe(struct client *c, int64_t now_us, struct buf *out)
+{
+    const struct command *command =
+        atomic_load_explicit(&c->last_command, memory_order_relaxed);
+#define SHOWN(field) atomic_load_explicit(&c->field, memory_order_relaxed)
+
+    buf_printf(out,
+               "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld "
+               "flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu "
+               "qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%zu "
+               "oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=default "
+               "redir=-1 resp=%d lib-name=%s lib-ver=%s pending=%zu\n",
+               (unsigned long long)c->id, c->address, c->local_address, c->fd,
+               or_empty(c->name),
+               (long long)((now_us - c->created_us) / 1000000),
+               (long long)((now_us - SHOWN(last_active_us)) / 1000000),
+               SHOWN(input_bytes), SHOWN(input_capacity) - SHOWN(input_bytes),
+               SHOWN(output_bytes),
+               sizeof *c + SHOWN(input_capacity) + SHOWN(output_bytes),
+               command != NULL ? command->name : "NULL", SHOWN(shown_protocol),
+               or_empty(c->library_name), or_empty(c->library_version),
+               SHOWN(pending_requests));
+#undef SHOWN
+}
+
+void clients_describe(struct clients *clients, struct client *client,
+                      struct buf *out)
+{
+    const int64_t now_us = clock_now_us();
+
+    mutex_lock(&clients->lock);
+    if (client != NULL) {
+        describe(client, now_us, out);
+    } else {
+        for (struct client *c = clients->first; c != NULL; c = c->next) {
+            describe(c, now_us, out);
+        }
+    }
+    mutex_unlock(&clients->lock);
+}

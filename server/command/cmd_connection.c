@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * PING ECHO HELLO QUIT RESET SELECT: about the connection itself.
+ */
+#include "server/command/args.h"
+#include "server/command/clients.h"
+#include "server/command/handlers.h"
+#include "server/command/parts.h"
+#include "server/command/redis.h"
+
+enum command_status cmd_ping(struct request *r)
+{
+    if (r->argc > 2) {
+        reply_error(&r->reply,
+                    "ERR wrong number of arguments for 'ping' command");
+    } else if (r->argc == 2) {
+        reply_bulk(&r->reply, r->argv[1]);
+    } else {
+        reply_simple(&r->reply, "PONG");
+    }
+    return COMMAND_DONE;
+}
+
+enum command_status cmd_echo(struct request *r)
+{
+    reply_bulk(&r->reply, r->argv[1]);
+    return COMMAND_DONE;
+}
+
+static void set_protocol(struct request *r, int protocol)
+{
+    r->client->protocol = protocol;
+    r->reply.protocol = protocol;
+    atomic_store_explicit(&r->client->shown_protocol, protocol,
+                          memory_order_relaxed);
+}
+
+/* Checks the options behind the version; replies on error.  '*name' is left
+ * with no data unless SETNAME was given. */
+static bool hello_options(struct request *r, struct slice *name)
+{
+    for (size_t i = 2; i < r->argc; i++) {
+        if (arg_is(r, i, "AUTH") && i + 2 < r->argc) {
+            /* There are no passwords yet; the one user takes any, as Redis'
+             * does while it has none. */
+            if (!slice_equal(r->argv[i + 1], SLICE("default"))) {
+                reply_error(&r->reply, "WRONGPASS invalid username-password "
+                                       "pair or user is disabled.");
+                return false;
+            }
+            i += 2;
+        } else if (arg_is(r, i, "SETNAME") && i + 1 < r->argc) {
+            *name = r->argv[++i];
+            if (!client_name_valid(*name)) {
+                reply_error(&r->reply, CLIENT_NAME_ERROR);
+                return false;
+            }
+        } else {
+            reply_errorf(&r->reply, "ERR Syntax error in HELLO option '%.*s'",
+                         (int)r->argv[i].size, r->argv[i].data);
+            return false;
+        }
+    }
+    return true;
+}
+
+enum command_status cmd_hello(struct request *r)
+{
+    struct client *client = r->client;
+    struct reply *reply = &r->reply;
+    struct slice name = {0};
+    int64_t version = client->protocol;
+
+    if (r->argc > 1 && !slice_to_int64(r->argv[1], &version)) {
+        reply_error(reply, "ERR Protocol version is not an integer or out of "
+                           "range");
+        return COMMAND_DONE;
+    }
+    if (version != 2 && version != 3) {
+        reply_error(reply, "NOPROTO unsupported protocol version");
+        return COMMAND_DONE;
+    }
+    if (!hello_options(r, &name)) {
+        return COMMAND_DONE;
+    }
+    if (name.data != NULL) {
+        clients_set_name(client->server->clients, &client->name, name);
+    }
+    set_protocol(r, (int)version);
+
+    reply_map(reply, 7);
+    reply_bulk_string(reply, "server");
+    reply_bulk_string(reply, "redis"); /* Clients look at it. */
+    reply_bulk_string(reply, "version");
+    reply_bulk_string(reply, REDIS_VERSION);
+    reply_bulk_string(reply, "proto");
+    reply_integer(reply, version);
+    reply_bulk_string(reply, "id");
+    reply_integer(reply, (int64_t)client->id);
+    reply_bulk_string(reply, "mode");
+    reply_bulk_string(reply, "standalone");
+    reply_bulk_string(reply, "role");
+    reply_bulk_string(reply, "master");
+    reply_bulk_string(reply, "modules");
+    reply_array(reply, 0);
+    return COMMAND_DONE;
+}
+
+enum command_status cmd_quit(struct request *r)
+{
+    r->client->close_after_reply = true;
+    return done_ok(r);
+}
+
+enum command_status cmd_reset(struct request *r)
+{
+    clients_set_name(r->client->server->clients, &r->client->name, SLICE(""));
+    set_protocol(r, 2);
+    reply_simple(&r->reply, "RESET");
+    return COMMAND_DONE;
+}
+
+enum command_status cmd_select(struct request *r)
+{
+    int64_t index;
+
+    if (!slice_to_int64(r->argv[1], &index)) {
+        reply_error(&r->reply, "ERR invalid DB index");
+        return COMMAND_DONE;
+    }
+    if (index != 0) {
+        reply_error(&r->reply, "ERR DB index is out of range");
+        return COMMAND_DONE;
+    }
+    return done_ok(r);
+}

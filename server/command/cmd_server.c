@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SHUTDOWN FLUSHALL FLUSHDB: about the server as a whole.
+ */
+#include "server/command/args.h"
+#include "server/command/handlers.h"
+#include "server/command/parts.h"
+#include "server/command/write.h"
+
+enum command_status cmd_shutdown(struct request *r)
+{
+    struct server *server = r->client->server;
+
+    for (size_t i = 1; i < r->argc; i++) {
+        if (!arg_is(r, i, "NOSAVE") && !arg_is(r, i, "SAVE") &&
+            !arg_is(r, i, "NOW") && !arg_is(r, i, "FORCE")) {
+            return done_syntax_error(r);
+        }
+    }
+    /* No reply on success, as in Redis: the connection ends. */
+    r->client->close_after_reply = true;
+    server->stop(server);
+    return COMMAND_DONE;
+}
+
+static void answer_flush(struct request *r, const struct update_result *result)
+{
+    (void)result;
+    reply_ok(&r->reply);
+}
+
+enum command_status cmd_flushall(struct request *r)
+{
+    const struct update update = {.op = STORE_CLEAR_PLAIN, .key = SLICE("")};
+
+    if (r->argc > 2 ||
+        (r->argc == 2 && !arg_is(r, 1, "ASYNC") && !arg_is(r, 1, "SYNC"))) {
+        return done_syntax_error(r);
+    }
+    return write_key(r, &update, answer_flush);
+}

@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SCAN KEYS DBSIZE: walks over all keys.  They speak of the store, not of what
+ * happens to be cached, except that plain keys under 'plain-writes none' are
+ * in the cache and nowhere else.
+ *
+ *     SCAN's cursor:  [ place in the store's walk, or in the cache | 1 bit ]
+ *                                                      which of the two ──┘
+ *
+ * The walk of the store runs on its threads and collects keys; the request is
+ * answered back on its loop, whatever became of the client.
+ */
+#include "common/clock.h"
+#include "common/glob.h"
+#include "common/mem.h"
+#include "common/task.h"
+#include "server/admin/config.h"
+#include "server/cache/cache.h"
+#include "server/command/args.h"
+#include "server/command/handlers.h"
+#include "server/command/parts.h"
+#include "server/store/store.h"
+
+#include <assert.h>
+
+#define SCAN_COUNT_DEFAULT 10 /* As in Redis. */
+
+struct walk;
+
+typedef void walk_reply_fn(struct request *request, struct walk *walk);
+
+struct walk {
+    struct store_walk store; /* First asked, unless the cursor is past it. */
+    struct request *request;
+    struct chan_tx home;
+    struct server *server;
+    walk_reply_fn *reply;
+    /* What is asked; constant. */
+    struct slice pattern;
+    bool no_records;
+    bool no_plain;
+    bool plain_in_cache;
+    size_t count;
+    /* What was found: keys one after the other, each behind its size. */
+    struct buf keys;
+    size_t n_keys;
+    uint64_t cursor;
+    enum err err;
+};
+
+static void add_key(struct walk *walk, struct slice key)
+{
+    struct slice id;
+    const bool is_record =
+        mapping_find(store_mappings(walk->server->store), key, &id) != NULL;
+
+    if ((is_record && walk->no_records) || (!is_record && walk->no_plain) ||
+        !glob_match(walk->pattern, key, false)) {
+        return;
+    }
+    buf_append(&walk->keys, &key.size, sizeof key.size);
+    buf_append_slice(&walk->keys, key);
+    walk->n_keys++;
+}
+
+static void reply_keys(struct reply *reply, const struct walk *walk)
+{
+    struct slice rest = buf_slice(&walk->keys);
+
+    reply_array(reply, walk->n_keys);
+    while (rest.size > 0) {
+        size_t size;
+        memcpy(&size, rest.data, sizeof size);
+        reply_bulk(reply, slice_make(rest.data + sizeof size, size));
+        rest = slice_make(rest.data + sizeof size + size,
+                          rest.size - sizeof size - size);
+    }
+}
+
+/* ---- the keys that are in the cache only ---- */
+
+static void visit_copy(void *context, struct slice key, const struct copy *copy)
+{
+    if (copy->memory_only &&
+        (copy->expires_ms == 0 || copy->expires_ms > clock_wall_ms())) {
+        add_key(context, key);
+    }
+}
+
+static void walk_cache(struct walk *walk, uint64_t *cursor)
+{
+    do {
+        cache_scan(walk->server->cache, cursor,
+                   walk->count < 1024 ? walk->count : 1024, visit_copy, walk);
+    } while (*cursor != 0 && walk->count == SIZE_MAX);
+}
+
+/* ---- the way through the store ---- */
+
+static void walk_free(struct walk *walk)
+{
+    buf_destroy(&walk->keys);
+    free(walk);
+}
+
+static void answer(struct walk *walk)
+{
+    struct request *request = walk->request;
+
+    if (walk->err != ERR_OK) {
+        reply_err(&request->reply, walk->err, NULL);
+    } else {
+        walk->reply(request, walk);
+    }
+    walk_free(walk);
+}
+
+/* On the loop: the store's part is over. */
+static void finish(void *arg)
+{
+    struct walk *walk = arg;
+    struct request *request = walk->request;
+
+    walk->cursor = walk->store.cursor << 1;
+    if (walk->err == ERR_OK && walk->store.cursor == 0 &&
+        walk->plain_in_cache && !walk->no_plain) {
+        uint64_t cursor = 0;
+        walk_cache(walk, &cursor);
+        walk->cursor = cursor == 0 ? 0 : cursor << 1 | 1;
+    }
+    answer(walk);
+    request_finish(request);
+}
+
+static void on_key(struct store_walk *store, struct slice key)
+{
+    struct walk *walk = container_of(store, struct walk, store);
+    struct slice id;
+
+    if (walk->plain_in_cache &&
+        mapping_find(store_mappings(walk->server->store), key, &id) == NULL) {
+        return; /* Left in the store from another way to write plain keys. */
+    }
+    add_key(walk, key);
+}
+
+static void on_done(struct store_walk *store, enum err err)
+{
+    struct walk *walk = container_of(store, struct walk, store);
+
+    walk->err = err;
+    if (!task_post(walk->home, finish, walk)) {
+        walk_free(walk); /* The loop has stopped, and the request with it. */
+    }
+}
+
+static struct walk *walk_new(struct request *r, walk_reply_fn *reply)
+{
+    struct walk *walk = xcalloc(1, sizeof *walk);
+    struct server *server = r->client->server;
+
+    walk->request = r;
+    walk->home = r->client->home;
+    walk->server = server;
+    walk->reply = reply;
+    walk->pattern = SLICE("*");
+    walk->count = SIZE_MAX;
+    walk->plain_in_cache =
+        config_number(server->config, CONFIG_plain_writes) == WRITES_NONE;
+    walk->store.kind = STORE_SCAN;
+    walk->store.key = on_key;
+    walk->store.done = on_done;
+    return walk;
+}
+
+static enum command_status start(struct walk *walk)
+{
+    struct request *r = walk->request;
+
+    walk->store.count = walk->count;
+    request_keep_args(r); /* The pattern is one of them. */
+    const enum err err = store_walk_start(walk->server->store, &walk->store);
+    if (err != ERR_OK) {
+        walk->err = err;
+        answer(walk);
+        return COMMAND_DONE;
+    }
+    return COMMAND_PENDING;
+}
+
+/* ---- KEYS and DBSIZE ---- */
+
+static void answer_keys(struct request *r, struct walk *walk)
+{
+    reply_keys(&r->reply, walk);
+}
+
+enum command_status cmd_keys(struct request *r)
+{
+    struct walk *walk = walk_new(r, answer_keys);
+
+    request_keep_args(r);
+    walk->pattern = r->argv[1];
+    return start(walk);
+}
+
+static void answer_dbsize(struct request *r, struct walk *walk)
+{
+    reply_integer(&r->reply, walk->store.kind == STORE_COUNT
+                                 ? walk->store.n_keys
+                                 : (int64_t)walk->n_keys);
+}
+
+enum command_status cmd_dbsize(struct request *r)
+{
+    struct walk *walk = walk_new(r, answer_dbsize);
+
+    if (!walk->plain_in_cache) {
+        walk->store.kind = STORE_COUNT;
+    }
+    return start(walk);
+}
+
+/* ---- SCAN ---- */
+
+static void answer_scan(struct request *r, struct walk *walk)
+{
+    reply_array(&r->reply, 2);
+    reply_bulkf(&r->reply, "%llu", (unsigned long long)walk->cursor);
+    reply_keys(&r->reply, walk);
+}
+
+/* Reads the cursor as Redis does: an unsigned decimal number. */
+static bool parse_cursor(struct slice s, uint64_t *cursor)
+{
+    uint64_t value = 0;
+
+    for (size_t i = 0; i < s.size; i++) {
+        const unsigned digit = (unsigned)(unsigned char)s.data[i] - '0';
+        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
+            __builtin_add_overflow(value, digit, &value)) {
+            return false;
+        }
+    }
+    *cursor = value;
+    return s.size > 0;
+}
+
+/* Reads SCAN's options into 'walk'; replies on error. */
+static bool scan_options(struct request *r, struct walk *walk)
+{
+    walk->count = SCAN_COUNT_DEFAULT;
+    for (size_t i = 2; i < r->argc; i += 2) {
+        int64_t count;
+        if (i + 1 == r->argc) {
+            reply_error(&r->reply, "ERR syntax error");
+            return false;
+        }
+        if (arg_is(r, i, "MATCH")) {
+            walk->pattern = r->argv[i + 1];
+        } else if (arg_is(r, i, "COUNT")) {
+            if (!arg_integer(r, i + 1, &count)) {
+                return false;
+            }
+            if (count < 1) {
+                reply_error(&r->reply, "ERR syntax error");
+                return false;
+            }
+            walk->count = (size_t)count;
+        } else if (arg_is(r, i, "TYPE")) {
+            walk->no_records = !arg_is(r, i + 1, "hash");
+            walk->no_plain = !arg_is(r, i + 1, "string");
+        } else {
+            reply_error(&r->reply, "ERR syntax error");
+            return false;
+        }
+    }
+    return true;
+}
+
+enum command_status cmd_scan(struct request *r)
+{
+    struct walk *walk = walk_new(r, answer_scan);
+    uint64_t cursor;
+
+    request_keep_args(r);
+    if (!parse_cursor(r->argv[1], &cursor)) {
+        reply_error(&r->reply, "ERR invalid cursor");
+        walk_free(walk);
+        return COMMAND_DONE;
+    }
+    if (!scan_options(r, walk)) {
+        walk_free(walk);
+        return COMMAND_DONE;
+    }
+    if ((cursor & 1) != 0) {
+        uint64_t place = cursor >> 1;
+        if (walk->plain_in_cache) {
+            walk_cache(walk, &place);
+        }
+        walk->cursor = place == 0 || !walk->plain_in_cache ? 0 : place << 1 | 1;
+        answer(walk);
+        return COMMAND_DONE;
+    }
+    walk->store.cursor = cursor >> 1;
+    walk->store.plain_only = walk->no_records && !walk->plain_in_cache;
+    return start(walk);
+}

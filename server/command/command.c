@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/command/command.h"
+
+#include "server/admin/stats.h"
+#include "server/command/handlers.h"
+
+#include <assert.h>
+#include <ctype.h>
+
+const struct command commands[] = {
+#define COMMAND(name_, handler, arity_, flags_, first, last, step, class_, \
+                categories_, group_, since_, syntax_, summary_)            \
+    {.name = name_,                                                        \
+     .run = cmd_##handler,                                                 \
+     .arity = arity_,                                                      \
+     .flags = flags_,                                                      \
+     .first_key = first,                                                   \
+     .last_key = last,                                                     \
+     .key_step = step,                                                     \
+     .class = class_,                                                      \
+     .categories = categories_,                                            \
+     .group = group_,                                                      \
+     .since = since_,                                                      \
+     .syntax = syntax_,                                                    \
+     .summary = summary_},
+#include "server/command/commands.def"
+#undef COMMAND
+};
+
+const size_t n_commands = ARRAY_LEN(commands);
+
+/* An open-addressed index of names: a power of two, at most a quarter full. */
+#define INDEX_SIZE 1024
+#define NAME_SIZE_MAX 64 /* Longer than every name in the table. */
+
+static const struct command *name_index[INDEX_SIZE];
+
+_Static_assert(ARRAY_LEN(commands) <= INDEX_SIZE / 4, "INDEX_SIZE too small");
+
+/* Source: FNV-1a, by Fowler, Noll and Vo; over the lower-case name.  Chosen
+ * keys are harmless here: the table is ours. */
+static size_t name_hash(struct slice name)
+{
+    uint32_t hash = 2166136261U;
+
+    for (size_t i = 0; i < name.size; i++) {
+        hash =
+            (hash ^ (uint32_t)tolower((unsigned char)name.data[i])) * 16777619U;
+    }
+    return hash;
+}
+
+static const struct command **slot_of(struct slice name)
+{
+    size_t i = name_hash(name) % INDEX_SIZE;
+
+    while (name_index[i] != NULL &&
+           !slice_equal_nocase(slice_from_string(name_index[i]->name), name)) {
+        i = (i + 1) % INDEX_SIZE;
+    }
+    return &name_index[i];
+}
+
+void command_init(void)
+{
+    for (size_t i = 0; i < n_commands; i++) {
+        assert(strlen(commands[i].name) < NAME_SIZE_MAX);
+        *slot_of(slice_from_string(commands[i].name)) = &commands[i];
+    }
+}
+
+const struct command *command_by_name(struct slice name)
+{
+    return name.size < NAME_SIZE_MAX ? *slot_of(name) : NULL;
+}
+
+bool command_is_child(const struct command *command,
+                      const struct command *parent)
+{
+    const size_t size = strlen(parent->name);
+
+    return strncmp(command->name, parent->name, size) == 0 &&
+           command->name[size] == '|';
+}
+
+bool command_has_children(const struct command *command)
+{
+    /* Children follow their parent. */
+    return command + 1 < commands + n_commands &&
+           command_is_child(command + 1, command);
+}
+
+/* The child of 'parent' called 'name', or NULL. */
+static const struct command *child(const struct command *parent,
+                                   struct slice name)
+{
+    char full[2 * NAME_SIZE_MAX];
+    const size_t size = strlen(parent->name);
+
+    if (name.size >= NAME_SIZE_MAX) {
+        return NULL;
+    }
+    memcpy(full, parent->name, size);
+    full[size] = '|';
+    memcpy(full + size + 1, name.data, name.size);
+    return command_by_name(slice_make(full, size + 1 + name.size));
+}
+
+void command_find(struct request *request)
+{
+    const struct command *found = command_by_name(request->argv[0]);
+
+    /* "client|list" as one word is no command. */
+    if (found != NULL && strchr(found->name, '|') != NULL) {
+        found = NULL;
+    }
+    if (found != NULL && request->argc > 1 && command_has_children(found)) {
+        found = child(found, request->argv[1]);
+    }
+    request->command = found;
+    request->class = found != NULL ? found->class : REQUEST_ALONE;
+}
+
+/* ---- running ---- */
+
+/* At most this much of the arguments is shown in an error, as in Redis. */
+#define SHOWN_BYTES 128
+
+static void reply_unknown(struct request *request)
+{
+    const struct slice name = request->argv[0];
+    const struct command *parent = command_by_name(name);
+    struct buf args = {0};
+
+    if (parent != NULL && request->argc > 1) {
+        const struct slice sub = request->argv[1];
+        struct buf upper = {0};
+        buf_append_string(&upper, parent->name);
+        for (size_t i = 0; i < upper.size; i++) {
+            buf_data(&upper)[i] = (char)toupper(buf_data(&upper)[i]);
+        }
+        reply_errorf(&request->reply,
+                     "ERR unknown subcommand '%.*s'. Try %s HELP.",
+                     (int)(sub.size < SHOWN_BYTES ? sub.size : SHOWN_BYTES),
+                     sub.data, buf_string(&upper));
+        buf_destroy(&upper);
+        return;
+    }
+    for (size_t i = 1; i < request->argc && args.size < SHOWN_BYTES; i++) {
+        const size_t room = SHOWN_BYTES - args.size;
+        const struct slice arg = request->argv[i];
+        buf_printf(&args, "'%.*s' ", (int)(arg.size < room ? arg.size : room),
+                   arg.data);
+    }
+    reply_errorf(&request->reply,
+                 "ERR unknown command '%.*s', with args beginning with: %s",
+                 (int)(name.size < SHOWN_BYTES ? name.size : SHOWN_BYTES),
+                 name.data, buf_string(&args));
+    buf_destroy(&args);
+}
+
+static bool arity_fits(const struct command *command, size_t argc)
+{
+    return command->arity >= 0 ? argc == (size_t)command->arity
+                               : argc >= (size_t)-command->arity;
+}
+
+/* Scratch larger than this is given back after the call. */
+#define SCRATCH_KEPT_BYTES ((size_t)64 << 10)
+
+static void empty_scratch(struct client *client)
+{
+    if (client->scratch.capacity > SCRATCH_KEPT_BYTES) {
+        buf_destroy(&client->scratch);
+    }
+    buf_clear(&client->scratch);
+}
+
+enum command_status command_run(struct request *request)
+{
+    struct client *client = request->client;
+    const struct command *command = request->command;
+
+    stats_count(STATS_total_commands_processed);
+    atomic_store_explicit(&client->last_active_us, request->start_us,
+                          memory_order_relaxed);
+    if (command == NULL) {
+        reply_unknown(request);
+        return COMMAND_DONE;
+    }
+    atomic_store_explicit(&client->last_command, command, memory_order_relaxed);
+    if (!arity_fits(command, request->argc)) {
+        reply_errorf(&request->reply,
+                     "ERR wrong number of arguments for '%s' command",
+                     command->name);
+        return COMMAND_DONE;
+    }
+    const enum command_status status = command->run(request);
+    empty_scratch(client);
+    return status;
+}
+
+enum command_status cmd_container(struct request *request)
+{
+    /* Reached only without a subcommand, which the arity refuses. */
+    reply_errorf(&request->reply,
+                 "ERR wrong number of arguments for '%s' command",
+                 request->command->name);
+    return COMMAND_DONE;
+}
+
+/* ---- the table as text ---- */
+
+void command_reply_help(struct request *request, const char *parent)
+{
+    struct reply *reply = &request->reply;
+    const struct command *top = command_by_name(slice_from_string(parent));
+    size_t n = 0;
+
+    while (command_is_child(top + 1 + n, top)) {
+        n++;
+    }
+    reply_array(reply, 1 + 2 * n);
+    reply_bulkf(reply,
+                "%s <subcommand> [<arg> [value] [opt] ...]. "
+                "Subcommands are:",
+                parent);
+    for (const struct command *c = top + 1; c <= top + n; c++) {
+        struct buf line = {0};
+        buf_append_string(&line, strchr(c->name, '|') + 1);
+        for (size_t i = 0; i < line.size; i++) {
+            buf_data(&line)[i] = (char)toupper(buf_data(&line)[i]);
+        }
+        if (c->syntax[0] != '\0') {
+            buf_printf(&line, " %s", c->syntax);
+        }
+        reply_bulk(reply, buf_slice(&line));
+        reply_bulkf(reply, "    %s", c->summary);
+        buf_destroy(&line);
+    }
+}
+
+void command_print_docs(struct buf *out)
+{
+    buf_append_string(out, "| command | arguments | what it does |\n"
+                           "|---|---|---|\n");
+    for (const struct command *c = commands; c < commands + n_commands; c++) {
+        if (command_has_children(c) && c->run == cmd_container) {
+            continue;
+        }
+        buf_append_string(out, "| ");
+        for (const char *p = c->name; *p != '\0'; p++) {
+            buf_append_char(out, *p == '|' ? ' ' : (char)toupper(*p));
+        }
+        buf_append_string(out, " | ");
+        for (const char *p = c->syntax; *p != '\0'; p++) {
+            buf_append_string(out, *p == '|' ? "\\|" : (char[]){*p, '\0'});
+        }
+        buf_printf(out, " | %s |\n", c->summary);
+    }
+}

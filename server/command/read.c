@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/command/read.h"
+
+#include "common/mem.h"
+#include "server/command/parts.h"
+
+/* ---- one key ---- */
+
+static void answer_one(struct request *request, const struct answer *answer)
+{
+    if (answer->outcome == LOOKUP_FAILED) {
+        reply_err(&request->reply, answer->err, NULL);
+        return;
+    }
+    request->on_answer(request, answer);
+}
+
+static void on_done(void *arg, const struct answer *answer)
+{
+    struct request *request = arg;
+
+    request->state = NULL;
+    answer_one(request, answer);
+    request_finish(request);
+}
+
+static void cancel_one(struct request *request)
+{
+    lookup_cancel(request->state);
+    request_finish(request);
+}
+
+enum command_status read_key(struct request *request, struct slice key,
+                             request_answer_fn *on_answer)
+{
+    struct client *client = request->client;
+    const struct lookup_caller caller = {
+        .home = client->home, .done = on_done, .arg = request};
+    struct answer answer;
+
+    request->on_answer = on_answer;
+    struct pending_lookup *pending = lookup_get(
+        client->server->lookup, key, &caller, &client->scratch, &answer);
+    if (pending == NULL) {
+        answer_one(request, &answer);
+        return COMMAND_DONE;
+    }
+    request_keep_args(request);
+    request->state = pending;
+    request->on_cancel = cancel_one;
+    return COMMAND_PENDING;
+}
+
+/* ---- many keys ---- */
+
+struct gather;
+
+struct item {
+    struct gather *gather;
+    struct pending_lookup *pending; /* NULL once it was answered. */
+    size_t at;                      /* Of its bytes in gather->bytes. */
+};
+
+struct gather {
+    struct request *request;
+    read_keys_fn *on_answers;
+    struct buf bytes;       /* Of all answers; moves while it grows. */
+    struct answer *answers; /* n of them. */
+    size_t n;
+    size_t n_pending;
+    struct item items[];
+};
+
+static void gather_free(struct gather *g)
+{
+    buf_destroy(&g->bytes);
+    free(g->answers);
+    free(g);
+}
+
+static void answer_all(struct gather *g)
+{
+    struct request *request = g->request;
+
+    for (size_t i = 0; i < g->n; i++) {
+        if (g->answers[i].outcome == LOOKUP_FAILED) {
+            reply_err(&request->reply, g->answers[i].err, NULL);
+            return;
+        }
+        if (g->answers[i].bytes.size > 0) {
+            g->answers[i].bytes.data = buf_data(&g->bytes) + g->items[i].at;
+        }
+    }
+    g->on_answers(request, g->answers, g->n);
+}
+
+static void on_item_done(void *arg, const struct answer *answer)
+{
+    struct item *item = arg;
+    struct gather *g = item->gather;
+    struct request *request = g->request;
+
+    g->answers[item - g->items] = *answer;
+    item->pending = NULL;
+    item->at = g->bytes.size;
+    buf_append_slice(&g->bytes, answer->bytes);
+    if (--g->n_pending > 0) {
+        return;
+    }
+    answer_all(g);
+    gather_free(g);
+    request_finish(request);
+}
+
+static void cancel_all(struct request *request)
+{
+    struct gather *g = request->state;
+
+    for (size_t i = 0; i < g->n; i++) {
+        if (g->items[i].pending != NULL) {
+            lookup_cancel(g->items[i].pending);
+        }
+    }
+    gather_free(g);
+    request_finish(request);
+}
+
+static struct gather *gather_new(struct request *request, size_t n,
+                                 read_keys_fn *on_answers)
+{
+    struct gather *g = try_malloc(sizeof *g + n * sizeof g->items[0]);
+
+    if (g == NULL) {
+        return NULL;
+    }
+    *g = (struct gather){.request = request,
+                         .on_answers = on_answers,
+                         .answers = try_malloc(n * sizeof *g->answers),
+                         .n = n};
+    if (g->answers == NULL) {
+        free(g);
+        return NULL;
+    }
+    return g;
+}
+
+enum command_status read_keys(struct request *request, const struct slice *keys,
+                              size_t n, read_keys_fn *on_answers)
+{
+    struct client *client = request->client;
+    struct gather *g = gather_new(request, n, on_answers);
+
+    if (g == NULL) {
+        reply_err(&request->reply, ERR_NOMEM, NULL);
+        return COMMAND_DONE;
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct item *item = &g->items[i];
+        const struct lookup_caller caller = {
+            .home = client->home, .done = on_item_done, .arg = item};
+        *item = (struct item){.gather = g};
+        /* Answers of pending ones come by the loop, not before we return. */
+        item->pending = lookup_get(client->server->lookup, keys[i], &caller,
+                                   &g->bytes, &g->answers[i]);
+        if (item->pending != NULL) {
+            g->n_pending++;
+        } else if (g->answers[i].bytes.size > 0) {
+            item->at = (size_t)(g->answers[i].bytes.data - buf_data(&g->bytes));
+        }
+    }
+    if (g->n_pending == 0) {
+        answer_all(g);
+        gather_free(g);
+        return COMMAND_DONE;
+    }
+    request_keep_args(request);
+    request->state = g;
+    request->on_cancel = cancel_all;
+    return COMMAND_PENDING;
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How commands read keys: lookups on behalf of a request, answered at once
+ * when the cache can, later when the store must be asked.
+ *
+ *     static void answer_get(struct request *r, const struct answer *a) {…}
+ *     enum command_status cmd_get(struct request *r)
+ *     { return read_key(r, r->argv[1], answer_get); }
+ *
+ * The answer function runs once, on the loop; it writes the reply.  It is not
+ * called when the client left first.  An answer that is LOOKUP_FAILED is
+ * replied as an error here and never reaches it.
+ *
+ * Thread-safety: the loop of the request's client.
+ */
+#ifndef SERVER_COMMAND_READ_H
+#define SERVER_COMMAND_READ_H
+
+#include "server/command/command.h"
+#include "server/lookup/lookup.h"
+
+/* Looks up one key. */
+enum command_status read_key(struct request *request, struct slice key,
+                             request_answer_fn *on_answer);
+
+/* 'answers' are in the order of the keys. */
+typedef void read_keys_fn(struct request *request, const struct answer *answers,
+                          size_t n);
+
+/* Looks up 'n' keys at the same time; answered when all are.  If one fails,
+ * the reply is its error. */
+enum command_status read_keys(struct request *request, const struct slice *keys,
+                              size_t n, read_keys_fn *on_answers);
+
+#endif

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The server: its parts built in order, run, and torn down in exact reverse.
+ *
+ *     timers → store → cache → lookup → clients → I/O loops → listener
+ *
+ * Stopping: the listener closes; each connection gets the replies it is owed,
+ * for at most 'shutdown-timeout'; the loops end; the store commits every write
+ * that was accepted and checkpoints.  A second signal ends the process at
+ * once.
+ *
+ * Thread-safety: server_run() is called once, on the main thread, which
+ * becomes the main loop: it accepts, sees signals, and keeps the watchdog fed.
+ */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "common/attr.h"
+#include "common/buf.h"
+#include "common/err.h"
+
+struct config;
+
+/* Serves until a signal or SHUTDOWN.  'config_path' is NULL or the file that
+ * SIGHUP reads again.  On failure to start, 'detail' says why. */
+NODISCARD
+enum err server_run(struct config *config, const char *config_path,
+                    struct buf *detail);
+
+#endif
