@@ -9,6 +9,7 @@
 
 #include "server/admin/config_text.h"
 
+#include <assert.h>
 #include <ctype.h>
 
 #define COLUMNS 78
@@ -97,21 +98,19 @@ static void append_facts(const struct config_directive *d, struct buf *out)
 /* ---- a configuration file ---- */
 
 static const char file_heading[] =
-    "# Configuration of bookd.\n"
+    "# Configuration of bookd: a directive and its value on a line.\n"
     "#\n"
-    "# A line is a directive and its value. What is commented out shows the\n"
-    "# default. Each directive is also an option: bookd --port 7390, which "
-    "wins\n"
-    "# over this file. What does not say \"only at start\" can be changed in "
-    "a\n"
-    "# running bookd by CONFIG SET, or here, followed by a reload (SIGHUP).\n"
+    "# What is commented out shows the default. Each directive is also an\n"
+    "# option of the command line, which wins over this file:\n"
+    "#     bookd FILE --port 7390\n"
+    "# What does not say \"only at start\" changes in a running bookd by\n"
+    "# CONFIG SET, or here, by a reload (SIGHUP).\n"
     "#\n"
-    "# Durations are a whole number and us, ms, s, m, h or d. Sizes are a "
-    "whole\n"
-    "# number and b, kb, mb, gb or tb, where 1kb is 1024 bytes. A value with\n"
-    "# spaces stands in double quotes, and so does an empty one: \"\". In "
-    "quotes\n"
-    "# \\\" \\\\ \\n \\r \\t \\xHH have their usual meaning.\n";
+    "# A duration is a whole number of us, ms, s, m, h or d: 250us 100ms 1h.\n"
+    "# A size is a whole number of b, kb, mb, gb or tb, where 1kb is 1024\n"
+    "# bytes: 64kb 2gb. A value with spaces stands in double quotes, and so\n"
+    "# does an empty one, \"\"; in quotes \\\" \\\\ \\n \\r \\t \\xHH are "
+    "understood.\n";
 
 /* Appends the value as it stands in a file, in quotes where it needs them. */
 static void append_file_value(const struct config *c, enum config_id id,
@@ -254,6 +253,7 @@ void config_help(struct buf *out)
  * and '-' is as it is typed. */
 static void append_mdoc(struct slice text, struct buf *out)
 {
+    assert(text.data != NULL);
     for (size_t i = 0; i < text.size; i++) {
         const char c = text.data[i];
         if (i == 0 && (c == '.' || c == '\'')) {

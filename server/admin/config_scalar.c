@@ -217,7 +217,7 @@ static void format_percent(int64_t number, struct buf *out)
     if (part != 0) {
         buf_append_char(out, '.');
     }
-    for (int64_t place = PERCENT / 10; part != 0; place /= 10) {
+    for (int64_t place = PERCENT / 10; place > 0 && part > 0; place /= 10) {
         buf_append_int64(out, part / place);
         part %= place;
     }
