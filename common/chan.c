@@ -44,25 +44,49 @@ struct chan *chan_new(size_t value_size, size_t capacity)
     return c;
 }
 
+/* True if a thread sleeps here that nobody has woken. */
+static bool has_sleeper(const struct waiters *list)
+{
+    bool found = false;
+
+    for (const struct waiter *w = list->first; w != NULL; w = w->next) {
+        mutex_lock(&w->sleeper->lock);
+        found |= !w->sleeper->settled;
+        mutex_unlock(&w->sleeper->lock);
+    }
+    return found;
+}
+
+/* Who has received a value may free the channel at once, while the sender is
+ * still on its way out; that takes it a few microseconds. */
+static void await_leavers(struct chan *c)
+{
+    int n_inside;
+
+    do {
+        mutex_lock(&c->lock);
+        if (has_sleeper(&c->senders) || has_sleeper(&c->receivers)) {
+            log_fatal("chan: freed while a thread waits on it");
+        }
+        n_inside = atomic_load_explicit(&c->n_inside, memory_order_acquire);
+        mutex_unlock(&c->lock);
+        if (n_inside > 0) {
+            (void)sched_yield();
+        }
+    } while (n_inside > 0);
+}
+
 void chan_free(struct chan *c)
 {
     if (c == NULL) {
         return;
     }
-    /* A sender whose value was received may still be about to ring. */
-    while (atomic_load_explicit(&c->n_ringing, memory_order_acquire) > 0) {
-        (void)sched_yield();
-    }
+    await_leavers(c);
     mutex_lock(&c->lock);
-    const bool waited_for =
-        c->senders.first != NULL || c->receivers.first != NULL;
     const int fd = c->event_fd;
     char *const values = c->values;
     mutex_unlock(&c->lock);
 
-    if (waited_for) {
-        log_fatal("chan: freed while a thread waits on it");
-    }
     if (fd >= 0) {
         (void)close(fd);
     }
@@ -205,7 +229,7 @@ void chan_unlock(struct chan *c)
 
     if (ring) {
         c->signalled = true;
-        atomic_fetch_add_explicit(&c->n_ringing, 1, memory_order_relaxed);
+        atomic_fetch_add_explicit(&c->n_inside, 1, memory_order_relaxed);
     }
     mutex_unlock(&c->lock);
     if (ring) {
@@ -214,7 +238,7 @@ void chan_unlock(struct chan *c)
         if (write(fd, &one, sizeof(one)) != (ssize_t)sizeof(one)) {
             log_fatal("chan: writing to an eventfd failed err=\"%m\"");
         }
-        atomic_fetch_sub_explicit(&c->n_ringing, 1, memory_order_release);
+        atomic_fetch_sub_explicit(&c->n_inside, 1, memory_order_release);
     }
 }
 

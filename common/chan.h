@@ -13,7 +13,9 @@
  * then a receive says "closed".  A send on a closed channel is ERR_CLOSED
  * (Go panics), closing twice aborts.
  *
- * Thread-safety: any thread.  chan_free() only when nobody uses it any more.
+ * Thread-safety: any thread.  chan_free() only when nobody waits on it or will
+ * use it again; a sender whose value was received just now may still be on its
+ * way out, so "receive the last value, then free" is right.
  */
 #ifndef COMMON_CHAN_H
 #define COMMON_CHAN_H

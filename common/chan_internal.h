@@ -21,7 +21,8 @@
  *
  * Lists change under the channel's lock; a sleeper settles under its own,
  * which is taken inside.  A sleeper returns only after it has taken the locks
- * of all its channels again, so nobody touches it after that.
+ * of all its channels again: then nobody looks at it any more, and it looks at
+ * none of them.
  *
  * Only chan.c and select.c include this.
  */
@@ -72,9 +73,11 @@ struct chan {
     int event_fd GUARDED_BY(lock);             /* Owned; -1 until asked for. */
     bool signalled GUARDED_BY(lock); /* It is readable, or about to be. */
 
-    /* Threads between leaving the lock and having written to 'event_fd'.
-     * Release by them when they are through, acquire in chan_free(). */
-    _Atomic int n_ringing;
+    /* Threads that will look at the channel once more though their exchange is
+     * settled: sleepers that take their waiters back, and senders that write to
+     * 'event_fd' after giving the lock back.  Goes up under the lock; release
+     * by whoever leaves, acquire in chan_free(). */
+    _Atomic int n_inside;
 };
 
 /* Gives the lock back, after making the eventfd readable if there is a value

@@ -152,6 +152,9 @@ static void check(int error, const char *what, const char *name)
     }
 }
 
+/* Giving a lock back is the last look at it: whoever takes it next may destroy
+ * it at once.  So the unlock functions fetch its name before. */
+
 /* ---- mutex ---- */
 
 void mutex_init(struct mutex *m, enum lock_rank rank, const char *name)
@@ -188,8 +191,10 @@ bool mutex_trylock(struct mutex *m) NO_THREAD_SAFETY_ANALYSIS
 
 void mutex_unlock(struct mutex *m) NO_THREAD_SAFETY_ANALYSIS
 {
-    note_released(m, m->name);
-    check(pthread_mutex_unlock(&m->raw), "unlock", m->name);
+    const char *const name = m->name;
+
+    note_released(m, name);
+    check(pthread_mutex_unlock(&m->raw), "unlock", name);
 }
 
 /* ---- rwlock ---- */
@@ -226,8 +231,10 @@ void rwlock_rdlock(struct rwlock *l) NO_THREAD_SAFETY_ANALYSIS
 
 void rwlock_rdunlock(struct rwlock *l) NO_THREAD_SAFETY_ANALYSIS
 {
-    note_released(l, l->name);
-    check(pthread_rwlock_unlock(&l->raw), "unlock", l->name);
+    const char *const name = l->name;
+
+    note_released(l, name);
+    check(pthread_rwlock_unlock(&l->raw), "unlock", name);
 }
 
 void rwlock_wrlock(struct rwlock *l) NO_THREAD_SAFETY_ANALYSIS
@@ -239,8 +246,10 @@ void rwlock_wrlock(struct rwlock *l) NO_THREAD_SAFETY_ANALYSIS
 
 void rwlock_wrunlock(struct rwlock *l) NO_THREAD_SAFETY_ANALYSIS
 {
-    note_released(l, l->name);
-    check(pthread_rwlock_unlock(&l->raw), "unlock", l->name);
+    const char *const name = l->name;
+
+    note_released(l, name);
+    check(pthread_rwlock_unlock(&l->raw), "unlock", name);
 }
 
 /* ---- cond ---- */

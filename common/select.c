@@ -11,6 +11,8 @@
  */
 #include "common/chan_internal.h"
 
+#include <stdatomic.h>
+
 #include "common/clock.h"
 #include "common/log.h"
 
@@ -131,6 +133,10 @@ static struct waiters *list_of(const struct select_case *one)
 
 static void leave_waiters(struct selection *s, struct sleeper *sleeper)
 {
+    for (size_t i = 0; i < s->n_chans; i++) {
+        atomic_fetch_add_explicit(&s->chans[i]->n_inside, 1,
+                                  memory_order_relaxed);
+    }
     for (size_t i = 0; i < s->n_cases; i++) {
         s->waiters[i] =
             (struct waiter){.sleeper = sleeper, .value = s->cases[i].value};
@@ -140,12 +146,16 @@ static void leave_waiters(struct selection *s, struct sleeper *sleeper)
     }
 }
 
-static void remove_waiters(struct selection *s)
+static void take_waiters_back(struct selection *s)
 {
     for (size_t i = 0; i < s->n_cases; i++) {
         if (s->cases[i].chan != NULL) {
             waiters_remove(list_of(&s->cases[i]), &s->waiters[i]);
         }
+    }
+    for (size_t i = 0; i < s->n_chans; i++) {
+        atomic_fetch_sub_explicit(&s->chans[i]->n_inside, 1,
+                                  memory_order_release);
     }
 }
 
@@ -184,7 +194,7 @@ static int wait_for_one(struct selection *s, int64_t deadline_us)
     const struct waiter *const served = sleep_until(&sleeper, deadline_us);
 
     lock_all(s);
-    remove_waiters(s);
+    take_waiters_back(s);
     if (served != NULL) {
         chosen = (int)(served - s->waiters);
         struct select_case *const one = &s->cases[chosen];

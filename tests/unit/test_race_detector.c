@@ -24,7 +24,7 @@
 /* What counter.c needs of ours. */
 #define PARTS "lock thread waitgroup log mem slice"
 
-static char directory[] = "/tmp/bookd-race-XXXXXX";
+static char directory[256];
 
 static const char *from_env(const char *name, const char *otherwise)
 {
@@ -104,13 +104,15 @@ static int run(const char *name, struct buf *output)
 static int make_directory(void **state)
 {
     (void)state;
+    (void)snprintf(directory, sizeof(directory), "%s/bookd-race-XXXXXX",
+                   from_env("TMPDIR", "/tmp"));
     return mkdtemp(directory) == NULL ? -1 : 0;
 }
 
 static int remove_directory(void **state)
 {
     static const char *const names[] = {"probe", "locked", "racy"};
-    char path[64];
+    char path[sizeof(directory) + 16];
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
