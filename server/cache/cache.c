@@ -144,6 +144,16 @@ static enum err refuse(struct cache *cache, struct slice key, uint64_t hash,
     return ERR_OK;
 }
 
+/* Dirty copies may take half of the limit, because they cannot be evicted and
+ * the rest must do for index, queues and copies to read.  A single one may be
+ * larger. */
+static bool may_pin(const struct cache *cache, size_t size)
+{
+    const size_t pinned = load(&cache->budget.pinned_bytes);
+
+    return pinned == 0 || pinned + size <= load(&cache->budget.max_bytes) / 2;
+}
+
 enum err cache_put(struct cache *cache, struct slice key, uint64_t hash,
                    struct copy *copy, struct slice bytes)
 {
@@ -155,7 +165,7 @@ enum err cache_put(struct cache *cache, struct slice key, uint64_t hash,
         return refuse(cache, key, hash, copy);
     }
     const size_t size = entry_request(key, copy, bytes);
-    if (copy->dirty && load(&cache->budget.pinned_bytes) + size > max_bytes) {
+    if (copy->dirty && !may_pin(cache, size)) {
         return ERR_NOMEM;
     }
     struct entry *const e = entry_new(&k, copy, bytes);

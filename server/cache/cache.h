@@ -67,7 +67,8 @@ bool cache_get(struct cache *cache, struct slice key, uint64_t hash,
  * copy->version.  A copy larger than the whole limit is not kept, and what was
  * there is dropped; for one that is dirty or memory-only that is an error.
  * Errors: ERR_TOO_BIG (just that), ERR_NOMEM (the allocator refuses, or dirty
- * copies already take the whole limit).  After an error all is as before. */
+ * copies already take half of the limit).  After an error all is as
+ * before. */
 NODISCARD
 enum err cache_put(struct cache *cache, struct slice key, uint64_t hash,
                    struct copy *copy, struct slice bytes);
