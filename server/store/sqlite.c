@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * SQLite as the engine: one connection per thread over one file with a
+ * write-ahead log, so that readers and the writer never wait for each other.
+ *
+ * No connection checkpoints by itself (wal_autocheckpoint is 0): the writer
+ * does, between its commits.  SQLite before 3.51.3 can damage a log when a
+ * checkpoint on one connection races a commit on another.
+ *
+ * A reader answers its row while its statement stands on it, then resets it
+ * at once: a statement left open would keep the log from being reused.
+ */
+#include "server/store/sqlite_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <sqlite3.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "server/admin/config.h"
+
+/* How long one call waits for another program's lock.  Readers meet one only
+ * while somebody recovers or converts the file; the writer is called again. */
+#define BUSY_MS 50
+
+/* Pages each connection may keep, in KiB: the upper levels of large tables. */
+#define CACHE_KIB "16384"
+
+/* ---- errors ---- */
+
+static enum err translate(int code)
+{
+    switch (code & 0xff) { /* The primary code. */
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+        return ERR_STORE_LOCKED;
+    case SQLITE_CORRUPT:
+        return ERR_STORE_CORRUPT;
+    case SQLITE_NOTADB:
+        return ERR_STORE_FOREIGN;
+    case SQLITE_CONSTRAINT:
+    case SQLITE_MISMATCH:
+        return ERR_CONSTRAINT;
+    case SQLITE_TOOBIG:
+        return ERR_TOO_BIG;
+    case SQLITE_PERM:
+    case SQLITE_READONLY:
+        return ERR_PERMISSION;
+    default:
+        return ERR_STORE_DOWN;
+    }
+}
+
+enum err sqlite_failed(struct sqlite3 *db, struct buf *detail)
+{
+    const int code = sqlite3_extended_errcode(db);
+    const int system_errno = sqlite3_system_errno(db);
+    const int primary = code & 0xff;
+
+    buf_append_string(detail, sqlite3_errmsg(db));
+    if (system_errno != 0 &&
+        (primary == SQLITE_IOERR || primary == SQLITE_CANTOPEN ||
+         primary == SQLITE_FULL)) {
+        buf_printf(detail, ": %s", strerror(system_errno));
+    }
+    return translate(code);
+}
+
+/* ---- connections ---- */
+
+enum err sqlite_run(struct sqlite3 *db, const char *sql, struct buf *detail)
+{
+    if (sqlite3_exec(db, sql, NULL, NULL, NULL) != SQLITE_OK) {
+        return sqlite_failed(db, detail);
+    }
+    return ERR_OK;
+}
+
+static enum err configure(struct sqlite3 *db, enum sqlite_mode mode,
+                          int durability, struct buf *detail)
+{
+    sqlite3_extended_result_codes(db, 1);
+    sqlite3_busy_timeout(db, BUSY_MS);
+    sqlite3_wal_autocheckpoint(db, 0);
+    /* What the file says cannot make us run its code or break it. */
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_ENABLE_FKEY, 1, NULL);
+    /* "x" is a name, never a string: a typing error is an error. */
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    if (mode == CONNECT_READER) {
+        sqlite3_db_config(db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    }
+
+    const char *sql = durability == DURABILITY_FULL
+                          ? "PRAGMA synchronous = FULL;"
+                            "PRAGMA cache_size = -" CACHE_KIB ";"
+                            "PRAGMA secure_delete = FAST;"
+                          : "PRAGMA synchronous = NORMAL;"
+                            "PRAGMA cache_size = -" CACHE_KIB ";"
+                            "PRAGMA secure_delete = FAST;";
+    return sqlite_run(db, sql, detail);
+}
+
+enum err sqlite_connect(const char *path, enum sqlite_mode mode, int durability,
+                        struct sqlite3 **dbp, struct buf *detail)
+{
+    const int access = mode == CONNECT_READER
+                           ? SQLITE_OPEN_READONLY
+                           : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    struct sqlite3 *db = NULL;
+    enum err err;
+
+    if (sqlite3_open_v2(path, &db, access | SQLITE_OPEN_NOMUTEX, NULL) !=
+        SQLITE_OK) {
+        err = db == NULL ? ERR_NOMEM : sqlite_failed(db, detail);
+    } else {
+        err = configure(db, mode, durability, detail);
+    }
+    if (err != ERR_OK) {
+        sqlite_disconnect(db);
+        db = NULL;
+    }
+    *dbp = db;
+    return err;
+}
+
+void sqlite_disconnect(struct sqlite3 *db)
+{
+    sqlite3_close_v2(db);
+}
+
+/* ---- statements ---- */
+
+enum err sqlite_prepare(struct sqlite3 *db, const char *sql,
+                        struct sqlite3_stmt **statement, struct buf *detail)
+{
+    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement,
+                           NULL) != SQLITE_OK) {
+        const enum err err = sqlite_failed(db, detail);
+        /* SQLITE_ERROR: a table or column that is not there. */
+        return err == ERR_STORE_DOWN && sqlite3_errcode(db) == SQLITE_ERROR
+                   ? ERR_STORE_FOREIGN
+                   : err;
+    }
+    return ERR_OK;
+}
+
+enum err sqlite_execute(struct sqlite3 *db, struct sqlite3_stmt *statement,
+                        struct buf *detail)
+{
+    enum err err = ERR_OK;
+
+    if (sqlite3_step(statement) != SQLITE_DONE) {
+        err = sqlite_failed(db, detail);
+    }
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return err;
+}
+
+void sqlite_bind_text(struct sqlite3_stmt *statement, int index,
+                      struct slice text)
+{
+    sqlite3_bind_text64(statement, index, text.size == 0 ? "" : text.data,
+                        text.size, SQLITE_STATIC, SQLITE_UTF8);
+}
+
+void sqlite_bind_blob(struct sqlite3_stmt *statement, int index,
+                      struct slice blob)
+{
+    sqlite3_bind_blob64(statement, index, blob.size == 0 ? "" : blob.data,
+                        blob.size, SQLITE_STATIC);
+}
+
+void sqlite_append_name(struct buf *sql, const char *name)
+{
+    buf_append_char(sql, '"');
+    for (const char *c = name; *c != '\0'; c++) {
+        if (*c == '"') {
+            buf_append_char(sql, '"');
+        }
+        buf_append_char(sql, *c);
+    }
+    buf_append_char(sql, '"');
+}
+
+void sqlite_append_select(struct buf *sql, const struct mapping *mapping)
+{
+    buf_append_string(sql, "SELECT ");
+    for (size_t i = 0; i < mapping->n_columns; i++) {
+        buf_append_string(sql, i == 0 ? "" : ", ");
+        sqlite_append_name(sql, mapping->columns[i]);
+    }
+    buf_append_string(sql, " FROM ");
+    sqlite_append_name(sql, mapping->table);
+    buf_append_string(sql, " WHERE ");
+    sqlite_append_name(sql, mapping->key_column);
+    buf_append_string(sql, " = ?1");
+}
+
+/* ---- rows ---- */
+
+static struct store_column column(struct sqlite3_stmt *statement, int index)
+{
+    struct store_column column = {.type = COLUMN_NULL, .bytes = SLICE("")};
+    const void *data = NULL;
+
+    switch (sqlite3_column_type(statement, index)) {
+    case SQLITE_INTEGER:
+        column.type = COLUMN_INTEGER;
+        data = sqlite3_column_text(statement, index);
+        break;
+    case SQLITE_FLOAT:
+        column.type = COLUMN_REAL;
+        data = sqlite3_column_text(statement, index);
+        break;
+    case SQLITE_TEXT:
+        column.type = COLUMN_TEXT;
+        data = sqlite3_column_text(statement, index);
+        break;
+    case SQLITE_BLOB:
+        column.type = COLUMN_BLOB;
+        data = sqlite3_column_blob(statement, index);
+        break;
+    default:
+        return column;
+    }
+    /* After the bytes were asked for, as SQLite wants it. */
+    const int size = sqlite3_column_bytes(statement, index);
+    if (data != NULL) { /* An empty blob is NULL. */
+        column.bytes = slice_make(data, (size_t)size);
+    }
+    return column;
+}
+
+struct store_row sqlite_row(struct sqlite3_stmt *statement,
+                            const struct mapping *mapping,
+                            struct store_column *columns)
+{
+    const size_t n_columns = mapping == NULL ? 1 : mapping->n_columns;
+
+    for (size_t i = 0; i < n_columns; i++) {
+        columns[i] = column(statement, (int)i);
+    }
+    return (struct store_row){.mapping = mapping, .columns = columns};
+}
+
+size_t sqlite_widest(const struct mappings *mappings)
+{
+    size_t widest = 1; /* A plain key. */
+
+    for (size_t i = 0; i < mappings->count; i++) {
+        if (mappings->list[i].n_columns > widest) {
+            widest = mappings->list[i].n_columns;
+        }
+    }
+    return widest;
+}
+
+/* ---- point reads ---- */
+
+static enum err prepare_reads(struct engine_reader *reader, struct buf *detail)
+{
+    struct buf sql = {0};
+    enum err err = sqlite_prepare(reader->db,
+                                  "SELECT value, expires_ms FROM bookd_plain "
+                                  "WHERE key = ?1 "
+                                  "AND (expires_ms IS NULL OR expires_ms > ?2)",
+                                  &reader->plain, detail);
+
+    for (size_t i = 0; i < reader->mappings->count && err == ERR_OK; i++) {
+        buf_clear(&sql);
+        sqlite_append_select(&sql, &reader->mappings->list[i]);
+        err = sqlite_prepare(reader->db, buf_string(&sql), &reader->rows[i],
+                             detail);
+    }
+    buf_destroy(&sql);
+    return err;
+}
+
+static void reader_close(struct engine_reader *reader)
+{
+    for (size_t i = 0; i < reader->mappings->count; i++) {
+        sqlite3_finalize(reader->rows[i]);
+    }
+    sqlite3_finalize(reader->plain);
+    sqlite_scan_finalize(reader);
+    sqlite_disconnect(reader->db);
+    free(reader->rows);
+    free(reader->columns);
+    buf_destroy(&reader->key);
+    free(reader);
+}
+
+static enum err reader_open(struct engine_database *database,
+                            struct engine_reader **readerp, struct buf *detail)
+{
+    const struct mappings *mappings = database->mappings;
+    struct engine_reader *reader = xmalloc(sizeof(*reader));
+    struct buf reason = {0};
+
+    *reader = (struct engine_reader){
+        .mappings = mappings,
+        .rows = xcalloc(mappings->count, sizeof(*reader->rows)),
+        .columns = xcalloc(sqlite_widest(mappings), sizeof(*reader->columns)),
+    };
+    enum err err = sqlite_connect(database->path, CONNECT_READER,
+                                  database->durability, &reader->db, &reason);
+    if (err == ERR_OK) {
+        err = prepare_reads(reader, &reason);
+    }
+    if (err == ERR_OK) {
+        err = sqlite_scan_prepare(reader, &reason);
+    }
+    if (err == ERR_OK) {
+        *readerp = reader;
+    } else {
+        sqlite_explain(database->path, err, &reason, detail);
+        reader_close(reader);
+    }
+    buf_destroy(&reason);
+    return err;
+}
+
+/* The statement for 'read', bound; NULL if no row can have that id. */
+static struct sqlite3_stmt *bind_read(struct engine_reader *reader,
+                                      const struct store_read *read)
+{
+    int64_t id;
+
+    if (read->mapping == NULL) {
+        sqlite_bind_blob(reader->plain, 1, read->key);
+        sqlite3_bind_int64(reader->plain, 2, clock_wall_ms());
+        return reader->plain;
+    }
+    if (!slice_to_int64(read->key, &id)) {
+        return NULL;
+    }
+    struct sqlite3_stmt *statement = reader->rows[read->mapping->index];
+    sqlite3_bind_int64(statement, 1, id);
+    return statement;
+}
+
+static enum err read_row(struct engine_reader *reader, struct store_read *read,
+                         struct buf *detail)
+{
+    struct sqlite3_stmt *statement = bind_read(reader, read);
+    enum err err = ERR_OK;
+
+    if (statement == NULL) {
+        return ERR_OK;
+    }
+    const int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
+        struct store_row row =
+            sqlite_row(statement, read->mapping, reader->columns);
+        if (read->mapping == NULL) {
+            row.expires_ms = sqlite3_column_int64(statement, 1);
+        }
+        read->row(read, &row);
+    } else if (code != SQLITE_DONE) {
+        err = sqlite_failed(reader->db, detail);
+    }
+    sqlite3_reset(statement);
+    return err;
+}
+
+const struct engine engine_sqlite = {
+    .scheme = "sqlite",
+    .open = sqlite_open,
+    .close = sqlite_close,
+    .reader_open = reader_open,
+    .reader_close = reader_close,
+    .read = read_row,
+    .scan = sqlite_scan,
+    .count = sqlite_count,
+    .writer_open = sqlite_writer_open,
+    .writer_close = sqlite_writer_close,
+    .begin = sqlite_begin,
+    .apply = sqlite_apply,
+    .commit = sqlite_commit,
+    .rollback = sqlite_rollback,
+    .checkpoint_due = sqlite_checkpoint_due,
+    .checkpoint = sqlite_checkpoint,
+};

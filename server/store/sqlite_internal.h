@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the SQLite engine share: connections, statements, rows.
+ *
+ *     sqlite.c         connections, errors, point reads, the engine's table
+ *     sqlite_schema.c  the file: found, created, or refused with a reason
+ *     sqlite_write.c   the writer's connection: transactions, checkpoints
+ *     sqlite_put.c     JSON objects and fields on their way into a row
+ *     sqlite_scan.c    walks and their cursors
+ *
+ * Thread-safety: a connection and its statements belong to one thread at a
+ * time (SQLITE_OPEN_NOMUTEX); struct engine_database is constant.
+ */
+#ifndef SERVER_STORE_SQLITE_INTERNAL_H
+#define SERVER_STORE_SQLITE_INTERNAL_H
+
+#include "server/store/engine.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+struct sqlite3_value;
+
+struct engine_database {
+    char *path; /* Owned; begins with '/' or "./". */
+    const struct mappings *mappings;
+    int durability; /* enum durability. */
+};
+
+struct engine_reader {
+    struct sqlite3 *db;
+    const struct mappings *mappings;
+    struct store_column *columns; /* Room for the widest row. */
+    struct sqlite3_stmt *plain;   /* Owned, as all statements are. */
+    struct sqlite3_stmt **rows;   /* One per mapping. */
+    struct sqlite3_stmt *plain_scan;
+    struct sqlite3_stmt **row_scans; /* One per mapping. */
+    struct sqlite3_stmt *plain_count;
+    struct sqlite3_stmt **row_counts; /* One per mapping. */
+    struct buf key;                   /* The key a walk is at. */
+};
+
+/* The statements of one mapping. */
+struct sqlite_row_writer {
+    struct sqlite3_stmt *get;
+    struct sqlite3_stmt *update;
+    struct sqlite3_stmt *insert;
+    struct sqlite3_stmt *delete;
+};
+
+/* What goes into one column. */
+struct sqlite_cell {
+    bool is_text;                /* 'text', else 'value'. */
+    struct slice text;           /* Borrowed. */
+    struct sqlite3_value *value; /* Owned; NULL is SQL's NULL. */
+};
+
+struct engine_writer {
+    struct sqlite3 *db;
+    const struct mappings *mappings;
+    struct store_column *columns; /* Room for the widest row … */
+    struct sqlite_cell *cells;    /* … twice. */
+    struct sqlite3_stmt *begin, *commit, *rollback;
+    struct sqlite3_stmt *plain_update, *plain_insert;
+    struct sqlite3_stmt *plain_delete, *plain_clear, *plain_purge;
+    struct sqlite3_stmt *json_type, *json_each;
+    struct sqlite_row_writer *rows; /* One per mapping. */
+    int log_pages;                  /* Of the log after the last commit. */
+    int moved_pages;                /* Of these, in the database file. */
+};
+
+/* ---- sqlite.c ---- */
+
+enum sqlite_mode { CONNECT_READER, CONNECT_WRITER };
+
+/* Opens a connection with our settings, and fails softly: on error '*dbp' is
+ * NULL and 'detail' has SQLite's words. */
+NODISCARD
+enum err sqlite_connect(const char *path, enum sqlite_mode mode, int durability,
+                        struct sqlite3 **dbp, struct buf *detail);
+void sqlite_disconnect(struct sqlite3 *db);
+
+/* Our error for the last one on 'db'; SQLite's words go to 'detail'. */
+enum err sqlite_failed(struct sqlite3 *db, struct buf *detail);
+
+/* Runs statements that return nothing. */
+NODISCARD
+enum err sqlite_run(struct sqlite3 *db, const char *sql, struct buf *detail);
+
+/* Prepares a statement that will be used for long. */
+NODISCARD
+enum err sqlite_prepare(struct sqlite3 *db, const char *sql,
+                        struct sqlite3_stmt **statement, struct buf *detail);
+
+/* Runs a statement that was bound and returns no rows; resets it. */
+NODISCARD
+enum err sqlite_execute(struct sqlite3 *db, struct sqlite3_stmt *statement,
+                        struct buf *detail);
+
+/* The bytes, also empty ones, as text or as a blob; valid until reset. */
+void sqlite_bind_text(struct sqlite3_stmt *statement, int index,
+                      struct slice text);
+void sqlite_bind_blob(struct sqlite3_stmt *statement, int index,
+                      struct slice blob);
+
+/* Appends 'name' as SQL writes a name. */
+void sqlite_append_name(struct buf *sql, const char *name);
+/* "SELECT <columns> FROM <table> WHERE <key> = ?1" */
+void sqlite_append_select(struct buf *sql, const struct mapping *mapping);
+
+/* The row that 'statement' stands on, its columns in 'columns'; both valid
+ * until the next step or reset. */
+struct store_row sqlite_row(struct sqlite3_stmt *statement,
+                            const struct mapping *mapping,
+                            struct store_column *columns);
+
+/* The largest n_columns of all. */
+size_t sqlite_widest(const struct mappings *mappings);
+
+/* ---- sqlite_schema.c ---- */
+
+enum err sqlite_open(struct engine_database **databasep,
+                     const struct engine_options *options, struct buf *detail);
+void sqlite_close(struct engine_database *database);
+/* Appends to 'detail' which file, what is wrong, and what to do. */
+void sqlite_explain(const char *path, enum err err, struct buf *reason,
+                    struct buf *detail);
+
+/* ---- sqlite_write.c ---- */
+
+enum err sqlite_writer_open(struct engine_database *database,
+                            struct engine_writer **writerp, struct buf *detail);
+void sqlite_writer_close(struct engine_writer *writer);
+enum err sqlite_begin(struct engine_writer *writer, struct buf *detail);
+enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
+                      struct buf *detail);
+enum err sqlite_commit(struct engine_writer *writer, struct buf *detail);
+void sqlite_rollback(struct engine_writer *writer);
+bool sqlite_checkpoint_due(const struct engine_writer *writer);
+enum err sqlite_checkpoint(struct engine_writer *writer, struct buf *detail);
+
+/* ---- sqlite_put.c ---- */
+
+enum err sqlite_put_row(struct engine_writer *writer, struct store_write *write,
+                        struct buf *detail);
+enum err sqlite_set_columns(struct engine_writer *writer,
+                            struct store_write *write, struct buf *detail);
+/* The id of 'write' as a number, or ERR_INVALID. */
+NODISCARD
+enum err sqlite_row_id(const struct store_write *write, int64_t *id,
+                       struct buf *detail);
+
+/* ---- sqlite_scan.c ---- */
+
+enum err sqlite_scan_prepare(struct engine_reader *reader, struct buf *detail);
+void sqlite_scan_finalize(struct engine_reader *reader);
+enum err sqlite_scan(struct engine_reader *reader, struct store_walk *walk,
+                     size_t count, struct buf *detail);
+enum err sqlite_count(struct engine_reader *reader, struct store_walk *walk,
+                      struct buf *detail);
+
+#endif

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Puts the store together: the engine's database, the writer, the readers;
+ * and takes it apart so that nothing accepted is lost:
+ *
+ *     readers refuse, the waiting end ─► writer commits all, stops ─►
+ *     readers finish, close ─► writer checkpoints, closes ─► database
+ */
+#include "server/store/store.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/admin/config.h"
+#include "server/store/engine.h"
+#include "server/store/pool.h"
+#include "server/store/writer.h"
+
+static const struct engine *const engines[] = {&engine_sqlite};
+
+struct store {
+    const struct engine *engine;
+    const struct mappings *mappings; /* Borrowed. */
+    struct buf location;             /* What stands behind "scheme:". */
+    struct engine_database *database;
+    struct store_writer *writer;
+    struct store_pool *pool;
+};
+
+/* The engine that 'store' names by its scheme, what is behind the colon in
+ * '*location'; NULL if there is none. */
+static const struct engine *find_engine(struct slice url,
+                                        struct slice *location)
+{
+    for (size_t i = 0; i < ARRAY_LEN(engines); i++) {
+        const struct slice scheme = slice_from_string(engines[i]->scheme);
+        if (slice_has_prefix(url, scheme) && url.size > scheme.size &&
+            url.data[scheme.size] == ':') {
+            const size_t skip = scheme.size + 1;
+            *location = slice_make(url.data + skip, url.size - skip);
+            return engines[i];
+        }
+    }
+    return NULL;
+}
+
+static enum err choose_engine(struct store *store,
+                              const struct store_options *options,
+                              struct buf *detail)
+{
+    struct buf url = {0};
+    struct slice location;
+
+    config_string(options->config, CONFIG_store, &url);
+    location = buf_slice(&url);
+    store->engine = options->engine != NULL
+                        ? options->engine
+                        : find_engine(buf_slice(&url), &location);
+    if (store->engine != NULL) {
+        buf_append_slice(&store->location, location);
+    } else {
+        buf_printf(detail,
+                   "'store %s' names no database bookd knows; write "
+                   "'store sqlite:PATH'",
+                   buf_string(&url));
+    }
+    buf_destroy(&url);
+    return store->engine == NULL ? ERR_INVALID : ERR_OK;
+}
+
+static enum err open_parts(struct store *store,
+                           const struct store_options *options,
+                           struct buf *detail)
+{
+    const struct engine_options database = {
+        .location = buf_string(&store->location),
+        .mappings = options->mappings,
+        .seed_books = config_switch(options->config, CONFIG_seed_books),
+        .durability =
+            (int)config_number(options->config, CONFIG_store_durability),
+    };
+
+    enum err err = store->engine->open(&store->database, &database, detail);
+    if (err == ERR_OK) {
+        const struct store_writer_options writer = {
+            .engine = store->engine,
+            .database = store->database,
+            .config = options->config,
+            .timers = options->timers,
+        };
+        err = store_writer_open(&store->writer, &writer, detail);
+    }
+    if (err == ERR_OK) {
+        const struct store_pool_options pool = {
+            .engine = store->engine,
+            .database = store->database,
+            .config = options->config,
+            .timers = options->timers,
+        };
+        err = store_pool_open(&store->pool, &pool, detail);
+    }
+    return err;
+}
+
+enum err store_open(struct store **storep, const struct store_options *options,
+                    struct buf *detail)
+{
+    struct store *store = xmalloc(sizeof(*store));
+
+    *store = (struct store){.mappings = options->mappings};
+    enum err err = choose_engine(store, options, detail);
+    if (err == ERR_OK) {
+        err = open_parts(store, options, detail);
+    }
+    if (err != ERR_OK) {
+        store_close(store);
+        return err;
+    }
+    log_info("store: opened engine=%s location=\"%s\"", store->engine->scheme,
+             buf_string(&store->location));
+    *storep = store;
+    return ERR_OK;
+}
+
+void store_close(struct store *store)
+{
+    if (store == NULL) {
+        return;
+    }
+    if (store->pool != NULL) {
+        store_pool_stop(store->pool);
+    }
+    if (store->writer != NULL) {
+        store_writer_stop(store->writer);
+    }
+    if (store->pool != NULL) {
+        store_pool_close(store->pool);
+        log_info("store: closed");
+    }
+    if (store->writer != NULL) {
+        store_writer_close(store->writer);
+    }
+    if (store->database != NULL) {
+        store->engine->close(store->database);
+    }
+    buf_destroy(&store->location);
+    free(store);
+}
+
+enum store_start store_read_start(struct store *store, struct store_read *read)
+{
+    return store_pool_read(store->pool, read);
+}
+
+bool store_read_withdraw(struct store *store, struct store_read *read)
+{
+    return store_pool_withdraw(store->pool, read);
+}
+
+enum err store_write_start(struct store *store, struct store_write *write)
+{
+    return store_writer_start(store->writer, write);
+}
+
+static void after_barrier(struct store_write *write, enum err err,
+                          struct slice detail)
+{
+    struct store_walk *walk = container_of(write, struct store_walk, barrier);
+
+    (void)detail; /* The writer has logged it. */
+    if (err == ERR_OK) {
+        store_pool_walk_run(walk);
+    } else {
+        store_pool_walk_end(walk, err);
+    }
+}
+
+enum err store_walk_start(struct store *store, struct store_walk *walk)
+{
+    enum err err = store_pool_walk_begin(store->pool, walk);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (!store_writer_has_deferred(store->writer)) {
+        store_pool_walk_run(walk);
+        return ERR_OK;
+    }
+    walk->barrier =
+        (struct store_write){.op = STORE_BARRIER, .done = after_barrier};
+    err = store_writer_start(store->writer, &walk->barrier);
+    if (err != ERR_OK) {
+        store_pool_walk_refuse(walk);
+    }
+    return err;
+}
+
+void store_describe(struct store *store, struct buf *out)
+{
+    buf_printf(out, "store_engine:%s\r\n", store->engine->scheme);
+    buf_printf(out, "store_location:%s\r\n", buf_string(&store->location));
+    store_pool_describe(store->pool, out);
+    store_writer_describe(store->writer, out);
+}
+
+const struct mappings *store_mappings(const struct store *store)
+{
+    return store->mappings;
+}
