@@ -109,8 +109,8 @@ static const char file_heading[] =
     "# A duration is a whole number of us, ms, s, m, h or d: 250us 100ms 1h.\n"
     "# A size is a whole number of b, kb, mb, gb or tb, where 1kb is 1024\n"
     "# bytes: 64kb 2gb. A value with spaces stands in double quotes, and so\n"
-    "# does an empty one, \"\"; in quotes \\\" \\\\ \\n \\r \\t \\xHH are "
-    "understood.\n";
+    "# does an empty one: \"\". Inside quotes, these stand for one byte:\n"
+    "#     \\\" \\\\ \\n \\r \\t \\xHH\n";
 
 /* Appends the value as it stands in a file, in quotes where it needs them. */
 static void append_file_value(const struct config *c, enum config_id id,

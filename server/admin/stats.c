@@ -151,13 +151,3 @@ void stats_print(const char *section, struct buf *out)
         }
     }
 }
-
-void stats_man(struct buf *out)
-{
-    buf_append_string(out, ".Bl -tag -width Ds -compact\n");
-    for (enum stats_id id = 0; id < STATS_COUNT; id++) {
-        buf_printf(out, ".It Va %s\n%s\n", stats_counters[id].name,
-                   stats_counters[id].summary);
-    }
-    buf_append_string(out, ".El\n");
-}

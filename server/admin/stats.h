@@ -80,7 +80,4 @@ void stats_reset(void);
 /* Appends "name:value\r\n" for every counter of 'section'. */
 void stats_print(const char *section, struct buf *out);
 
-/* Appends all counters with their meaning as a list in mdoc(7). */
-void stats_man(struct buf *out);
-
 #endif

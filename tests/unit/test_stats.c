@@ -9,7 +9,6 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include <cmocka.h>
 
@@ -147,21 +146,6 @@ static void test_every_counter_has_a_sentence(void **state)
     }
 }
 
-static void test_the_manual_has_every_counter(void **state)
-{
-    (void)state;
-    struct buf man = {0};
-
-    stats_man(&man);
-
-    for (enum stats_id id = 0; id < STATS_COUNT; id++) {
-        char item[80];
-        snprintf(item, sizeof(item), "\n.It Va %s\n", stats_counters[id].name);
-        assert_non_null(strstr(buf_string(&man), item));
-    }
-    buf_destroy(&man);
-}
-
 #define TEST(f) cmocka_unit_test_setup(f, reset)
 
 int main(void)
@@ -173,7 +157,6 @@ int main(void)
         TEST(test_all_sums_are_those_of_each),
         TEST(test_a_section_prints_its_own_counters),
         TEST(test_every_counter_has_a_sentence),
-        TEST(test_the_manual_has_every_counter),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
