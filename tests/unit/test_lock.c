@@ -72,11 +72,12 @@ struct attempt {
 static void try_lock(void *arg)
 {
     struct attempt *const attempt = arg;
+    const bool taken = mutex_trylock(attempt->lock);
 
-    attempt->taken = mutex_trylock(attempt->lock);
-    if (attempt->taken) {
+    if (taken) {
         mutex_unlock(attempt->lock);
     }
+    attempt->taken = taken;
 }
 
 static bool another_thread_can_take(struct mutex *m)
@@ -320,7 +321,10 @@ static void test_waiting_ends_at_the_deadline(void **state)
 static struct mutex outer;
 static struct mutex inner;
 static struct rwlock table;
-static struct mutex chans[2]; /* The second has the higher address. */
+static struct {
+    struct mutex low; /* The lower address of the two. */
+    struct mutex high;
+} chans;
 
 static int init_locks(void **state)
 {
@@ -328,16 +332,16 @@ static int init_locks(void **state)
     mutex_init(&outer, LOCK_STORE, "outer");
     mutex_init(&inner, LOCK_LEAF, "inner");
     rwlock_init(&table, LOCK_SHARD, "table");
-    mutex_init(&chans[0], LOCK_CHAN, "chan 0");
-    mutex_init(&chans[1], LOCK_CHAN, "chan 1");
+    mutex_init(&chans.low, LOCK_CHAN, "low chan");
+    mutex_init(&chans.high, LOCK_CHAN, "high chan");
     return 0;
 }
 
 static int destroy_locks(void **state)
 {
     (void)state;
-    mutex_destroy(&chans[1]);
-    mutex_destroy(&chans[0]);
+    mutex_destroy(&chans.high);
+    mutex_destroy(&chans.low);
     rwlock_destroy(&table);
     mutex_destroy(&inner);
     mutex_destroy(&outer);
@@ -350,15 +354,15 @@ static void test_locks_nest_in_the_order_of_ranks(void **state)
 
     rwlock_rdlock(&table);
     mutex_lock(&outer);
-    mutex_lock(&chans[0]);
-    mutex_lock(&chans[1]);
+    mutex_lock(&chans.low);
+    mutex_lock(&chans.high);
     mutex_lock(&inner);
     /* Giving back goes in any order. */
     mutex_unlock(&outer);
-    mutex_unlock(&chans[0]);
+    mutex_unlock(&chans.low);
     rwlock_rdunlock(&table);
     mutex_unlock(&inner);
-    mutex_unlock(&chans[1]);
+    mutex_unlock(&chans.high);
 }
 
 static void test_a_trylock_may_go_against_the_order(void **state)
@@ -401,8 +405,8 @@ static void take_two_of_a_rank(void) NO_THREAD_SAFETY_ANALYSIS
 
 static void take_chans_downwards(void) NO_THREAD_SAFETY_ANALYSIS
 {
-    mutex_lock(&chans[1]);
-    mutex_lock(&chans[0]);
+    mutex_lock(&chans.high);
+    mutex_lock(&chans.low);
 }
 
 static void take_twice(void) NO_THREAD_SAFETY_ANALYSIS
@@ -481,7 +485,8 @@ static void test_misuse_ends_the_program_with_both_names(void **state)
     ASSERT_ABORTS(take_against_the_order, "\"outer\"", "\"inner\"", "order");
     ASSERT_ABORTS(read_against_the_order, "\"table\"", "\"outer\"", "order");
     ASSERT_ABORTS(take_two_of_a_rank, "\"other\"", "\"inner\"", "order");
-    ASSERT_ABORTS(take_chans_downwards, "\"chan 0\"", "\"chan 1\"", "order");
+    ASSERT_ABORTS(take_chans_downwards, "\"low chan\"", "\"high chan\"",
+                  "order");
     ASSERT_ABORTS(take_twice, "\"outer\" taken twice");
     ASSERT_ABORTS(read_twice, "\"table\" taken twice");
     ASSERT_ABORTS(write_after_read, "\"table\" taken twice");
