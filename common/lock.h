@@ -67,7 +67,6 @@ enum lock_rank {
     LOCK_FLIGHT,  /* server/lookup/flight: one shard of flights. */
     LOCK_SHARD,   /* server/cache/shard: one shard of the cache. */
     LOCK_STORE,   /* server/store/pool: slots and the queue of the store. */
-    LOCK_POOL,    /* common/pool. */
     LOCK_TIMER,   /* common/timer: the heap. */
     LOCK_CHAN,    /* common/chan: one channel; several by address. */
     LOCK_WAITER,  /* common/chan: one sleeping select. */
