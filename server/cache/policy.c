@@ -14,7 +14,7 @@
 #define VISITS_TO_MAIN 2
 
 /* Heads looked at in search of one that was not visited, and again as many for
- * any that is not pinned. */
+ * any that is not pinned; fewer if that has been once round everybody. */
 #define STEPS_MAX 64
 
 void policy_destroy(struct policy *p)
@@ -73,12 +73,22 @@ static bool move_to_main(struct policy *p, struct entry *e, uint8_t visits)
     return true;
 }
 
+static uint32_t least(uint32_t a, uint32_t b)
+{
+    return a < b ? a : b;
+}
+
 struct entry *policy_victim(struct policy *p, const struct entry *keep,
                             int64_t wall_ms)
 {
-    for (int step = 0; step < 2 * STEPS_MAX && n_entries(p) > 0; step++) {
+    const uint32_t n = n_entries(p);
+    /* Who is given one chance for each visit has none left after so many. */
+    const uint32_t patient = least(STEPS_MAX, n * (VISITS_MAX + 1));
+    const uint32_t steps = patient + least(STEPS_MAX, n);
+
+    for (uint32_t step = 0; step < steps; step++) {
         const bool small = ring_count(&p->main) == 0 ||
-                           ring_count(&p->small) > n_entries(p) / SMALL_SHARE;
+                           ring_count(&p->small) > n / SMALL_SHARE;
         struct ring *const queue = small ? &p->small : &p->main;
         struct entry *const e = ring_head(queue);
         const uint8_t visits =
@@ -87,10 +97,10 @@ struct entry *policy_victim(struct policy *p, const struct entry *keep,
         const bool expired = entry_expired(e, wall_ms);
         const bool visited = visits >= (small ? VISITS_TO_MAIN : 1);
 
-        if (!pinned && (!visited || expired || step >= STEPS_MAX)) {
+        if (!pinned && (!visited || expired || step >= patient)) {
             ring_remove(queue, e);
             if (small && !expired) {
-                ghost_add(&p->ghost, e->hash, n_entries(p));
+                ghost_add(&p->ghost, e->hash, n);
             }
             return e;
         }
