@@ -9,9 +9,16 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "common/chan.h"
+#include "common/pool.h"
+#include "common/timer.h"
+#include "common/waitgroup.h"
 #include "tests/support/death.h"
 
 /* What a thread finds out about itself. */
@@ -76,6 +83,86 @@ static void test_signals_find_only_the_thread_that_asked(void **state)
                      sigismember(&after, SIGTERM));
 }
 
+/* ---- when the system has no thread to give ---- */
+
+#define THREADS_MAX 1000
+
+/* Lets the address space grow by 'bytes' more; returns the limit before. */
+static rlim_t limit_memory(size_t bytes)
+{
+    struct rlimit limit;
+    size_t pages = 0;
+    FILE *const file = fopen("/proc/self/statm", "r");
+
+    assert_non_null(file);
+    assert_int_equal(fscanf(file, "%zu", &pages), 1);
+    (void)fclose(file);
+    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+    const rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = pages * (size_t)sysconf(_SC_PAGESIZE) + bytes;
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+    return before;
+}
+
+static void unlimit_memory(rlim_t before)
+{
+    struct rlimit limit;
+
+    assert_int_equal(getrlimit(RLIMIT_AS, &limit), 0);
+    limit.rlim_cur = before;
+    assert_int_equal(setrlimit(RLIMIT_AS, &limit), 0);
+}
+
+static void wait_at_gate(void *arg)
+{
+    int value;
+
+    (void)!chan_recv(chan_rx(arg), &value);
+}
+
+/* Everything that starts threads says so and leaves nothing behind. */
+static void test_no_thread_to_give_is_an_error(void **state)
+{
+    static struct thread threads[THREADS_MAX];
+    struct chan *const gate = chan_new(sizeof(int), 0);
+    struct waitgroup wg;
+    struct pool *pool = NULL;
+    struct timers *timers = NULL;
+    enum err err = ERR_OK;
+    size_t n_threads = 0;
+    (void)state;
+
+#ifdef WITH_SANITIZER
+    chan_free(gate);
+    print_message("a sanitizer needs the address space to itself\n");
+    skip();
+#endif
+    wg_init(&wg);
+    const rlim_t before = limit_memory((size_t)64 << 20);
+    while (n_threads < THREADS_MAX && err == ERR_OK) {
+        err = thread_start(&threads[n_threads], "one", wait_at_gate, gate);
+        n_threads += err == ERR_OK;
+    }
+    const enum err wg_err = wg_go(&wg, "one", wait_at_gate, gate);
+    const enum err pool_err = pool_start(&pool, "one", 2, 1, NULL);
+    const enum err timers_err = timers_start(&timers);
+    unlimit_memory(before);
+    chan_close(chan_tx(gate));
+    while (n_threads > 0) {
+        thread_join(&threads[--n_threads]);
+    }
+    wg_wait(&wg);
+
+    assert_int_equal(err, ERR_SYSTEM);
+    assert_int_equal(wg_err, ERR_SYSTEM);
+    assert_int_equal(pool_err, ERR_SYSTEM);
+    assert_int_equal(timers_err, ERR_SYSTEM);
+    assert_null(pool);
+    assert_null(timers);
+    wg_destroy(&wg);
+    chan_free(gate);
+}
+
 static void join_self(void *arg)
 {
     struct thread self = {.raw = pthread_self()};
@@ -106,6 +193,7 @@ int main(void)
         cmocka_unit_test(test_after_join_the_function_has_returned),
         cmocka_unit_test(test_a_long_name_is_cut),
         cmocka_unit_test(test_signals_find_only_the_thread_that_asked),
+        cmocka_unit_test(test_no_thread_to_give_is_an_error),
         cmocka_unit_test(test_a_thread_cannot_wait_for_itself),
     };
 
