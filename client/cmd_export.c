@@ -20,6 +20,7 @@ struct exporter {
     const char *path; /* NULL: standard output. */
     FILE *file;
     char *temporary; /* Name to be renamed to 'path', or NULL. */
+    int error;       /* errno of the first write that failed, or 0. */
     struct output *output;
     struct progress progress;
     int64_t n_asked;
@@ -94,7 +95,7 @@ static enum status close_file(struct exporter *export, enum status status)
     if (export->path == NULL) {
         return status; /* main() looks after standard output. */
     }
-    errno = EIO; /* Should an earlier write have failed. */
+    errno = export->error;
     failed = fflush(export->file) != 0 || ferror(export->file) ||
              (!special && fsync(fileno(export->file)) != 0);
     if (failed) {
@@ -127,7 +128,11 @@ static bool write_book(int64_t id, const struct book *book, void *context)
     if (export->path != NULL) {
         progress_update(&export->progress, export->n_asked, export->n_written);
     }
-    return !ferror(export->file);
+    if (ferror(export->file)) {
+        export->error = errno;
+        return false;
+    }
+    return true;
 }
 
 enum status command_export(const struct client *client)

@@ -93,30 +93,13 @@ static void append_typed(struct buf *b, const struct reply *reply,
     }
 }
 
-/* INFO and the like are made to be read: lines as they are, each made
- * harmless. */
+/* INFO and the like are made to be read, not to be quoted. */
 static bool is_prose(const struct reply *reply)
 {
     const struct slice text = reply_text(reply);
 
     return reply_kind(reply) == REPLY_STRING && text.size > 0 &&
            text.data[text.size - 1] == '\n';
-}
-
-static void append_prose(struct buf *b, struct slice text)
-{
-    while (text.size > 0) {
-        const char *end = memchr(text.data, '\n', text.size);
-        size_t size = end != NULL ? (size_t)(end - text.data) : text.size;
-        const size_t whole = size + (end != NULL ? 1 : 0);
-
-        if (size > 0 && text.data[size - 1] == '\r') {
-            size--;
-        }
-        print_safe(b, slice_make(text.data, size));
-        buf_append_char(b, '\n');
-        text = slice_make(text.data + whole, text.size - whole);
-    }
 }
 
 /* ---- in a pipe, and as JSON ---- */
@@ -172,20 +155,28 @@ static void append_json(struct buf *b, const struct reply *reply)
 
 static void show(const struct reply *reply, bool json)
 {
+    const bool terminal = print_stdout()->is_terminal;
+    struct buf text = {0};
     struct buf b = {0};
 
     if (json) {
-        append_json(&b, reply);
-        buf_append_char(&b, '\n');
-    } else if (!print_stdout()->is_terminal) {
-        append_plain(&b, reply);
+        append_json(&text, reply);
+        buf_append_char(&text, '\n');
+    } else if (!terminal) {
+        append_plain(&text, reply);
     } else if (is_prose(reply)) {
-        append_prose(&b, reply_text(reply));
+        buf_append_slice(&text, reply_text(reply));
     } else {
         append_typed(&b, reply, 0);
     }
+    if (terminal) {
+        print_safe_lines(&b, buf_slice(&text));
+    } else {
+        buf_append_slice(&b, buf_slice(&text));
+    }
     print_write(stdout, &b);
     buf_destroy(&b);
+    buf_destroy(&text);
 }
 
 /* A server told to stop says goodbye by closing the connection. */

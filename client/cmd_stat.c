@@ -60,14 +60,6 @@ static double percent(int64_t part, int64_t whole)
     return whole > 0 ? 100.0 * (double)part / (double)whole : 0;
 }
 
-/* Lookups answered out of memory: those a copy answered, "not found" among
- * them. */
-static int64_t from_cache(const struct info *info)
-{
-    return info_number(info, "lookup_cache_answers") +
-           info_number(info, "lookup_negative_answers");
-}
-
 static void append_text(struct buf *b, const struct info *info,
                         const char *name)
 {
@@ -119,7 +111,8 @@ static void append_lookups(struct buf *b, const struct info *info)
     buf_printf(b,
                "%" PRId64 "; %.1f%% from the cache, %.1f%% from the store, "
                "%.1f%% failed\n",
-               lookups, percent(from_cache(info), lookups),
+               lookups,
+               percent(info_number(info, "lookup_cache_answers"), lookups),
                percent(info_number(info, "lookup_store_answers"), lookups),
                percent(info_number(info, "lookup_error_answers"), lookups));
     append_label(b, "races");
@@ -170,7 +163,8 @@ static struct sample take_sample(const struct info *info)
 {
     return (struct sample){.time_us = clock_now_us(),
                            .lookups = info_number(info, "lookups"),
-                           .from_cache = from_cache(info),
+                           .from_cache =
+                               info_number(info, "lookup_cache_answers"),
                            .reads = info_number(info, "store_reads"),
                            .writes = info_number(info, "store_writes"),
                            .errors = info_number(info, "total_error_replies")};

@@ -46,6 +46,22 @@ struct output *output_new(FILE *file, enum output_format format, bool single,
     return o;
 }
 
+/* Writes what is in 'line'; to a terminal only what does it no harm. */
+static void write_line(struct output *o)
+{
+    struct buf safe = {0};
+
+    if (o->format == OUTPUT_TABLE || o->file != stdout ||
+        !print_stdout()->is_terminal) {
+        print_write(o->file, &o->line); /* A table was made safe before. */
+        return;
+    }
+    print_safe_lines(&safe, buf_slice(&o->line));
+    print_write(o->file, &safe);
+    buf_clear(&o->line);
+    buf_destroy(&safe);
+}
+
 /* ---- tables ---- */
 
 static enum print_align align_of(const struct output *o, size_t column)
@@ -98,7 +114,7 @@ static void write_table_row(struct output *o, const struct buf *cells)
     }
     trim_end(&o->line);
     buf_append_char(&o->line, '\n');
-    print_write(o->file, &o->line);
+    write_line(o);
 }
 
 static void write_heading(struct output *o)
@@ -115,7 +131,7 @@ static void write_heading(struct output *o)
     trim_end(&plain);
     print_styled(&o->line, print_stdout(), STYLE_BOLD, buf_string(&plain));
     buf_append_char(&o->line, '\n');
-    print_write(o->file, &o->line);
+    write_line(o);
     buf_destroy(&plain);
 }
 
@@ -223,7 +239,7 @@ void output_row(struct output *o, const struct cell *cells)
         add_json(o, cells);
         break;
     }
-    print_write(o->file, &o->line);
+    write_line(o);
     o->n_rows++;
 }
 
@@ -243,7 +259,7 @@ void output_end(struct output *o)
             buf_append_string(&o->line, o->n_rows > 0 ? "\n]\n" : "[]\n");
         }
     }
-    print_write(o->file, &o->line);
+    write_line(o);
     free(o->held);
     free(o->widths);
     buf_destroy(&o->line);

@@ -113,6 +113,24 @@ void print_safe(struct buf *b, struct slice s)
     }
 }
 
+void print_safe_lines(struct buf *b, struct slice text)
+{
+    while (text.size > 0) {
+        const char *end = memchr(text.data, '\n', text.size);
+        size_t size = end != NULL ? (size_t)(end - text.data) : text.size;
+        const size_t whole = size + (end != NULL ? 1 : 0);
+
+        if (size > 0 && end != NULL && text.data[size - 1] == '\r') {
+            size--;
+        }
+        print_safe(b, slice_make(text.data, size));
+        if (end != NULL) {
+            buf_append_char(b, '\n');
+        }
+        text = slice_make(text.data + whole, text.size - whole);
+    }
+}
+
 /* Columns and bytes of the character that 's', not empty, begins with. */
 static size_t measure(struct slice s, size_t *size)
 {

@@ -42,6 +42,9 @@ const struct terminal *print_stderr(void);
  * characters that cannot be seen or that change the direction of writing. */
 void print_safe(struct buf *b, struct slice s);
 
+/* The same line by line, with the lines' ends as they are. */
+void print_safe_lines(struct buf *b, struct slice text);
+
 /* How many columns safe text takes: 2 for wide characters, 0 for accents that
  * combine with what is before them. */
 size_t print_width(struct slice safe);
