@@ -227,7 +227,7 @@ int addresses_port(const struct addresses *list)
             struct sockaddr_in in;
             struct sockaddr_in6 in6;
             struct sockaddr_storage space;
-        } name;
+        } name = {.space = {0}};
         socklen_t size = sizeof(name);
         if (getsockname(list->items[i].fd, &name.any, &size) != 0) {
             continue;

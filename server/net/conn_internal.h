@@ -55,7 +55,7 @@ struct conn {
 /* The connections of one loop. */
 struct conns {
     struct loop *loop;
-    LIST_HEAD(, conn) all;
+    LIST_HEAD(all_list, conn) all;
     TAILQ_HEAD(ready_list, conn) ready; /* Want conn_work(). */
     struct event *ready_event;
     struct event *deadline_event;

@@ -521,6 +521,21 @@ static void test_requests_outlive_their_client(void **state)
     settle();
 }
 
+static void test_a_reset_cancels_at_once(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+
+    say(fd, "NOW x\r\nREAD a\r\n");
+    struct request *a = next_held("a");
+    settle();
+    close(fd); /* With "+x" unread: the other end sees a reset. */
+
+    assert_ptr_equal(next_of(cancelled), a);
+    release(a);
+    settle();
+}
+
 static void test_an_idle_client_is_closed(void **state)
 {
     (void)state;
@@ -647,6 +662,7 @@ int main(void)
         TEST(test_quit_closes_after_its_reply),
         TEST(test_a_client_may_stop_sending_and_still_read),
         TEST(test_requests_outlive_their_client),
+        TEST(test_a_reset_cancels_at_once),
         TEST(test_an_idle_client_is_closed),
         TEST(test_closing_all_lets_requests_finish),
         TEST(test_closing_all_ends_at_its_deadline),
