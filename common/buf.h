@@ -59,6 +59,7 @@ static inline void buf_commit(struct buf *b, size_t size)
     b->size += size;
 }
 
+/* 'data' must not lie in 'b' itself: growing moves the content. */
 void buf_append(struct buf *b, const void *data, size_t size);
 void buf_append_slice(struct buf *b, struct slice s);
 void buf_append_string(struct buf *b, const char *string);

@@ -11,9 +11,10 @@
  * given back, so that the loop it wakes does not run into the lock. 'signalled'
  * covers the write that is still on its way:
  *
- *     not signalled ──send: set, then write──► signalled ──empty: read──► not …
- *                                                 └─ the read finds nothing:
- * the write is yet to come; stay
+ *     not signalled ──send: set, then write──► signalled ──empty: read──► not
+ *                                                  └─ read found nothing: the
+ *                                                     write is yet to come;
+ * stay
  *
  * So the descriptor is always readable, or about to be, when there is
  * something to receive.  It may be readable a moment when there is not.
@@ -258,8 +259,10 @@ int chan_event_fd(struct chan_rx rx)
 
     mutex_lock(&c->lock);
     if (c->event_fd < 0) {
-        c->signalled = has_news(c);
-        c->event_fd = eventfd(c->signalled ? 1 : 0, EFD_NONBLOCK | EFD_CLOEXEC);
+        const bool news = has_news(c);
+
+        c->event_fd = eventfd(news ? 1 : 0, EFD_NONBLOCK | EFD_CLOEXEC);
+        c->signalled = news && c->event_fd >= 0;
     }
     const int fd = c->event_fd;
     mutex_unlock(&c->lock);

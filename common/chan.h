@@ -39,7 +39,9 @@ struct chan_rx {
     struct chan *chan; /* May be received from. */
 };
 
-/* A channel of values of 'value_size' bytes each (copied in and out). */
+/* A channel of values of 'value_size' bytes each, copied in and out; with size
+ * 0 the values may be NULL.  The buffer grows by need up to 'capacity' values
+ * and keeps its size until chan_free(). */
 struct chan *chan_new(size_t value_size, size_t capacity);
 void chan_free(struct chan *c);
 
@@ -58,7 +60,8 @@ static inline struct chan_rx chan_rx(struct chan *c)
 NODISCARD
 enum err chan_send(struct chan_tx tx, const void *value);
 
-/* Sends if that needs no waiting.  Errors: ERR_FULL, ERR_CLOSED. */
+/* Sends if that needs no waiting: there is room, or, on an unbuffered channel,
+ * a receiver waits.  Errors: ERR_FULL, ERR_CLOSED. */
 NODISCARD
 enum err chan_try_send(struct chan_tx tx, const void *value);
 
@@ -79,16 +82,20 @@ enum err chan_try_recv(struct chan_rx rx, void *value);
 NODISCARD
 enum err chan_recv_until(struct chan_rx rx, void *value, int64_t deadline_us);
 
+/* No more sends; wakes everybody who waits.  Senders that wait get ERR_CLOSED.
+ */
 void chan_close(struct chan_tx tx);
 
 /* Values buffered now; a hint, old the moment it is read. */
 size_t chan_len(struct chan_rx rx);
 
-/* An eventfd that is readable while the channel has a value to receive or is
- * closed, for poll and event loops: made at the first call, owned by the
- * channel; the caller only polls it, level-triggered.  After it fired, drain
- * with chan_try_recv() until ERR_EMPTY: that also rearms it.  Returns -1 when
- * the system has no descriptor to give. */
+/* An eventfd that is readable while the channel has a value to receive (an
+ * unbuffered one: while a sender waits) or is closed, for poll and event loops.
+ * Made at the first call, owned by the channel; the caller only polls it,
+ * level-triggered.  After it fired, drain with chan_try_recv() until ERR_EMPTY:
+ * that also rearms it, and until then further sends make no system call.  It
+ * may be readable when somebody else was faster; then the drain finds nothing.
+ * Returns -1 when the system has no descriptor to give. */
 int chan_event_fd(struct chan_rx rx);
 
 /* ---- select ---- */

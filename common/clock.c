@@ -2,8 +2,8 @@
 /*
  * The system's clocks, or one number that a test moves.
  *
- * Reading is one relaxed-cost atomic load in front of clock_gettime(2), which
- * does not enter the kernel.
+ * Reading is one atomic load in front of clock_gettime(2), which does not enter
+ * the kernel.
  *
  * Moving the clock calls the wakers one after the other without the lock held,
  * for they take locks of their own and wait.  The flag 'moving' keeps the list

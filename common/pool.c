@@ -7,6 +7,7 @@
  */
 #include "common/pool.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/buf.h"
@@ -105,6 +106,7 @@ enum err pool_start(struct pool **poolp, const char *name, size_t n_workers,
 {
     struct pool *const pool = xmalloc(sizeof(*pool));
 
+    assert(n_workers > 0);
     *pool = (struct pool){
         .jobs = chan_new(sizeof(struct pool_job *), capacity),
         .workers = xcalloc(n_workers, sizeof(*pool->workers)),

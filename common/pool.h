@@ -11,7 +11,7 @@
  * Withdrawing marks a queued job; the worker that meets it calls 'drop'
  * instead of 'run'.  So the job's memory must live until 'run' or 'drop'.
  *
- * Thread-safety: any thread may submit and withdraw.
+ * Thread-safety: any thread may submit and withdraw; one owner stops and frees.
  */
 #ifndef COMMON_POOL_H
 #define COMMON_POOL_H
@@ -65,8 +65,8 @@ enum err pool_submit(struct pool *pool, struct pool_job *job);
 NODISCARD
 bool pool_withdraw(struct pool_job *job);
 
-/* Refuses new jobs, lets the queued ones run, joins the workers.  Idempotent.
- */
+/* Refuses new jobs, lets the queued ones run, joins the workers.  Idempotent;
+ * by the owner, not from a job. */
 void pool_stop(struct pool *pool);
 /* Stops, then frees.  pool_free(NULL) is fine. */
 void pool_free(struct pool *pool);

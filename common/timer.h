@@ -35,19 +35,25 @@ struct timer {
     size_t place; /* 1 + index in the heap; 0 while not waiting. */
 };
 
+/* Starts the thread.  Errors: ERR_SYSTEM. */
 NODISCARD
 enum err timers_start(struct timers **timersp);
-/* Stops the thread; timers still waiting never fire.  Idempotent. */
+/* Waits for a function that runs, stops the thread; timers still waiting never
+ * fire.  Idempotent; by the owner, not from a timer's function. */
 void timers_stop(struct timers *timers);
+/* Stops, then frees.  timers_free(NULL) is fine. */
 void timers_free(struct timers *timers);
 
 /* 'fire(timer)' will be called once at or after 'due_us'.  The timer must not
- * be waiting already. */
+ * be waiting already, or this aborts; 'fire' may add it again, or free it. */
 void timers_add(struct timers *timers, struct timer *timer, int64_t due_us,
                 timer_fn *fire);
 
 /* True if the timer was waiting and now never fires; false if it was not, or
- * if its function runs or has run. */
+ * if its function runs or has run.  Exactly one of the two happens to a timer
+ * that was added: it is cancelled, or its function is called.  Does not wait:
+ * after false the function may still be running, so what it uses must live on
+ * until it has returned. */
 bool timers_cancel(struct timers *timers, struct timer *timer);
 
 /* Timers waiting now. */

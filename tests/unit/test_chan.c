@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -518,6 +519,27 @@ static void test_an_eventfd_made_late_knows_what_is_there(void **state)
     chan_free(c);
 }
 
+static void test_without_a_descriptor_the_channel_works_on(void **state)
+{
+    struct chan *const c = chan_new(sizeof(int), 1);
+    struct rlimit limit;
+    (void)state;
+
+    send_int(c, 1);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    const struct rlimit none = {.rlim_cur = 0, .rlim_max = limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    assert_int_equal(chan_event_fd(chan_rx(c)), -1);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+
+    assert_receives(c, 1);
+    assert_nothing_to_receive(c, ERR_EMPTY);
+    assert_false(is_readable(chan_event_fd(chan_rx(c))));
+    send_int(c, 2);
+    assert_true(is_readable(chan_event_fd(chan_rx(c))));
+    chan_free(c);
+}
+
 static void test_an_unbuffered_eventfd_says_that_a_sender_waits(void **state)
 {
     struct producer p = {.chan = chan_new(sizeof(int), 0), .n = 1};
@@ -670,6 +692,7 @@ int main(void)
         cmocka_unit_test(test_the_eventfd_stays_readable_once_closed),
         cmocka_unit_test(test_closing_an_empty_channel_makes_it_readable),
         cmocka_unit_test(test_an_eventfd_made_late_knows_what_is_there),
+        cmocka_unit_test(test_without_a_descriptor_the_channel_works_on),
         cmocka_unit_test(test_an_unbuffered_eventfd_says_that_a_sender_waits),
         cmocka_unit_test(test_each_value_arrives_once),
         cmocka_unit_test(test_an_event_loop_misses_nothing),
