@@ -9,7 +9,8 @@
  * passed, and what the policy chooses when memory runs out.
  *
  * A hit takes the shard's read lock, sets the entry's visit bit, copies out,
- * and leaves.  A dirty copy is never evicted.
+ * and leaves.  A dirty copy is never evicted.  A memory-only one is, as in
+ * Redis under one of its allkeys policies: the limit comes first.
  *
  * Thread-safety: any thread; each call holds one shard lock (LOCK_SHARD) and
  * never across I/O or callbacks.
@@ -46,7 +47,7 @@ struct copy {
 };
 
 struct cache_options {
-    size_t n_shards;    /* Rounded up to a power of two. */
+    size_t n_shards;    /* Rounded up to a power of two; at most 4096. */
     size_t max_bytes;   /* Of entries, index and queues together. */
     size_t max_entries; /* 0: as many as fit. */
 };
@@ -88,11 +89,11 @@ void cache_clean(struct cache *cache, struct slice key, uint64_t hash,
  * their writes are younger than whatever asks for this). */
 void cache_clear(struct cache *cache);
 
-/* Walks over the copies of one key space page by page: calls 'visit' with each
- * key of the next bins from '*cursor' on (0 begins), until at least 'count'
- * were visited; '*cursor' becomes 0 at the end.  Each key that is there
- * throughout is visited at least once.  Keys are copied out first: 'visit'
- * runs without a lock. */
+/* Walks over the copies of all keys page by page: calls 'visit' with each key
+ * of the next bins from '*cursor' on (0 begins), until at least 'count' were
+ * visited; '*cursor' becomes 0 at the end, and is always below 2^44.  Each key
+ * that is there throughout is visited at least once, expired ones too.  Keys
+ * are copied out first: 'visit' runs without a lock. */
 void cache_scan(struct cache *cache, uint64_t *cursor, size_t count,
                 void (*visit)(void *context, struct slice key,
                               const struct copy *copy),
