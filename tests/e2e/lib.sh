@@ -26,6 +26,10 @@ BOOKD_BUILD=$(cd "$BOOKD_BUILD" && pwd)
 BOOKD_SRC=$(cd "$BOOKD_SRC" && pwd)
 bookd=$BOOKD_BUILD/bookd
 export bookd bookctl=$BOOKD_BUILD/bookctl
+if [ ! -x "$bookd" ]; then
+    echo "there is no bookd in BOOKD_BUILD=$BOOKD_BUILD"
+    exit 1
+fi
 
 # Seconds after which whatever is waited for is given up; generous, as a
 # sanitizer on a busy machine is slow.
