@@ -32,9 +32,9 @@
  * millisecond of cache hits. */
 #define COMMANDS_PER_ROUND 1024
 
-/* Requests of one connection whose replies are not taken yet.  A pipeline that
- * fills one read has a few thousand; a waiting one costs about half a kilobyte,
- * and more overlap than this does not make one client faster. */
+/* Requests of one connection whose replies are not taken yet.  Each costs about
+ * half a kilobyte while it waits, so one client can hold half a megabyte; more
+ * overlap than this gains little. */
 #define REQUESTS_MAX 1024
 
 /* Replies kept for one client that does not read.  Beyond it no command of
@@ -46,9 +46,6 @@
 /* Redis' limits for an inline command or a length, and on arguments. */
 #define INLINE_MAX ((size_t)64 * 1024)
 #define ARGS_MAX ((size_t)1024 * 1024)
-
-/* A waiting reply of this size is handed over, not copied. */
-#define HAND_OVER_BYTES ((size_t)16 * 1024)
 
 static void on_readable(evutil_socket_t fd, short what, void *arg);
 static void on_writable(evutil_socket_t fd, short what, void *arg);
@@ -63,18 +60,6 @@ static void refuse(int fd)
     /* The buffer of a new socket takes it; if not, the end says enough. */
     (void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
     socket_hang_up(fd);
-}
-
-static void read_on(struct conn *conn, bool reading)
-{
-    if (reading != conn->reading) {
-        conn->reading = reading;
-        if (reading) {
-            event_add(conn->readable, NULL);
-        } else {
-            event_del(conn->readable);
-        }
-    }
 }
 
 void conn_open(struct loop *loop, struct server *server, int fd)
@@ -118,8 +103,13 @@ void conn_open(struct loop *loop, struct server *server, int fd)
         refuse(fd);
         goto fail;
     }
+    conn->reading = true;
     LIST_INSERT_HEAD(&conns->all, conn, siblings);
-    read_on(conn, true);
+    if (event_add(conn->readable, NULL) != 0) {
+        log_error("conn: the system watches no more sockets addr=%s",
+                  client->address);
+        conn_close(conn);
+    }
     return;
 
 fail:
@@ -132,25 +122,6 @@ fail:
     free(conn);
 }
 
-/* Those under way are told and freed when they finish. */
-static void detach_requests(struct conn *conn)
-{
-    struct request *request = conn->first;
-    while (request != NULL) {
-        struct request *next = request->next;
-        request->next = NULL;
-        if (request->finished) {
-            request_free(request);
-        } else {
-            request->client = NULL;
-            if (request->on_cancel != NULL) {
-                request->on_cancel(request);
-            }
-        }
-        request = next;
-    }
-}
-
 void conn_close(struct conn *conn)
 {
     struct client *client = &conn->client;
@@ -159,7 +130,7 @@ void conn_close(struct conn *conn)
     event_free(conn->writable);
     socket_hang_up(client->fd);
     clients_remove(client->server->clients, client);
-    detach_requests(conn);
+    requests_detach(&conn->requests);
     resp_parser_destroy(&conn->parser);
     buf_destroy(&conn->input);
     buf_destroy(&conn->output);
@@ -169,62 +140,46 @@ void conn_close(struct conn *conn)
 
 /* ---- requests ---- */
 
-static bool may_run(const struct conn *conn, enum request_class class)
-{
-    return conn->n_unfinished == 0 ||
-           (class == conn->running_class && class != REQUEST_ALONE);
-}
-
 /* No further command may be run before something changes. */
 static bool must_wait(const struct conn *conn)
 {
-    return conn->n_requests >= REQUESTS_MAX ||
-           conn->output.size + conn->held_bytes >= OUTPUT_MAX ||
-           (conn->class_waits && !may_run(conn, conn->waiting_class));
+    const struct requests *requests = &conn->requests;
+    return requests->count >= REQUESTS_MAX ||
+           conn->output.size + requests->held_bytes >= OUTPUT_MAX ||
+           (conn->class_waits &&
+            !requests_allow(requests, conn->waiting_class));
 }
 
-/* Lends the loop's request for one command. */
+/* Lends the loop's request for one command.  With nothing before it, it writes
+ * straight to the output. */
 static struct request *lend_request(struct conn *conn)
 {
+    bool first = conn->requests.first == NULL;
     struct request *request = conns_lend_request(conn->conns);
     *request = (struct request){
         .client = &conn->client,
         .argv = conn->parser.argv,
         .argc = conn->parser.argc,
-        .reply.out = conn->first == NULL ? &conn->output : &request->own,
+        .reply.out = first ? &conn->output : &request->own,
         .reply.protocol = conn->client.protocol,
         .start_us = conn->conns->now_us,
     };
     return request;
 }
 
-/* The lent request becomes the last of the waiting ones. */
-static void append(struct conn *conn, struct request *request)
+/* The lent request is not done, or must not be answered yet: it stays. */
+static void keep_request(struct conn *conn, struct request *request)
 {
     conn->conns->spare_request = NULL;
-    request->reply.out = &request->own;
-    if (conn->first == NULL) {
-        conn->first = request;
-    } else {
-        conn->last->next = request;
-    }
-    conn->last = request;
-    conn->n_requests++;
-    if (request->finished) {
-        conn->held_bytes += request->own.size;
-    } else {
-        request->pending = true;
-        conn->running_class = request->class;
-        conn->n_unfinished++;
-    }
+    requests_append(&conn->requests, request);
 }
 
-/* The lent request is done: its reply waits if others go first. */
+/* The lent request is done. */
 static void settle(struct conn *conn, struct request *request)
 {
     request->finished = true;
-    if (conn->first != NULL) {
-        append(conn, request);
+    if (conn->requests.first != NULL) {
+        keep_request(conn, request);
     } else {
         free(request->kept_args);
     }
@@ -235,30 +190,10 @@ static void on_finish(struct request *request)
     struct conn *conn = container_of(request->client, struct conn, client);
     assert(loop_is_current(conn->conns->loop));
     if (request == conn->conns->running) {
-        return; /* Finished before its handler returned: run_command() goes on.
-                 */
+        return; /* Before its handler returned: run_command() goes on. */
     }
-    conn->n_unfinished--;
-    conn->held_bytes += request->own.size;
+    requests_count_finished(&conn->requests, request);
     conns_work_soon(conn);
-}
-
-static void take_replies(struct conn *conn)
-{
-    while (conn->first != NULL && conn->first->finished) {
-        struct request *request = conn->first;
-        conn->first = request->next;
-        conn->n_requests--;
-        conn->held_bytes -= request->own.size;
-        if (conn->output.size == 0 && request->own.size >= HAND_OVER_BYTES) {
-            struct buf empty = conn->output;
-            conn->output = request->own;
-            request->own = empty;
-        } else {
-            buf_append_slice(&conn->output, buf_slice(&request->own));
-        }
-        request_free(request);
-    }
 }
 
 /* ---- commands ---- */
@@ -268,7 +203,7 @@ static bool run_command(struct conn *conn)
 {
     struct request *request = lend_request(conn);
     command_find(request);
-    conn->class_waits = !may_run(conn, request->class);
+    conn->class_waits = !requests_allow(&conn->requests, request->class);
     if (conn->class_waits) {
         conn->waiting_class = request->class;
         return false;
@@ -277,7 +212,7 @@ static bool run_command(struct conn *conn)
     enum command_status status = command_run(request);
     conn->conns->running = NULL;
     if (status == COMMAND_PENDING && !request->finished) {
-        append(conn, request);
+        keep_request(conn, request);
     } else {
         settle(conn, request);
     }
@@ -378,7 +313,7 @@ static bool run_input(struct conn *conn, struct slice fresh)
 /* ---- output ---- */
 
 /* Sends once; what the kernel does not take goes when it can.  False: the
- * peer is gone. */
+ * peer is gone, or cannot be waited for. */
 static bool flush(struct conn *conn)
 {
     if (conn->output.size == 0 || conn->writing) {
@@ -394,8 +329,8 @@ static bool flush(struct conn *conn)
         buf_consume(&conn->output, (size_t)n);
     }
     if (conn->output.size > 0) {
-        conn->writing = true;
-        event_add(conn->writable, NULL);
+        conn->writing = event_add(conn->writable, NULL) == 0;
+        return conn->writing;
     }
     return true;
 }
@@ -434,7 +369,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 static bool is_over(const struct conn *conn)
 {
     return (conn->client.close_after_reply || (conn->ended && !conn->unread)) &&
-           conn->first == NULL && conn->output.size == 0;
+           conn->requests.first == NULL && conn->output.size == 0;
 }
 
 /* Lets CLIENT LIST see how things stand. */
@@ -448,19 +383,31 @@ static void publish(struct conn *conn)
     atomic_store_explicit(&client->input_capacity, conn->input.capacity,
                           memory_order_relaxed);
     atomic_store_explicit(&client->output_bytes,
-                          conn->output.size + conn->held_bytes,
+                          conn->output.size + conn->requests.held_bytes,
                           memory_order_relaxed);
-    atomic_store_explicit(&client->pending_requests, conn->n_unfinished,
-                          memory_order_relaxed);
+    atomic_store_explicit(&client->pending_requests,
+                          conn->requests.n_unfinished, memory_order_relaxed);
     atomic_store_explicit(&client->shown_protocol, client->protocol,
                           memory_order_relaxed);
+}
+
+static void read_on(struct conn *conn, bool reading)
+{
+    if (reading != conn->reading) {
+        conn->reading = reading;
+        if (reading) {
+            event_add(conn->readable, NULL);
+        } else {
+            event_del(conn->readable);
+        }
+    }
 }
 
 void conn_work(struct conn *conn, struct slice fresh)
 {
     conn->conns->now_us = clock_now_us();
     conns_lend_output(conn->conns, &conn->output);
-    take_replies(conn);
+    requests_take(&conn->requests, &conn->output);
     if (!run_input(conn, fresh) || !flush(conn) || is_over(conn)) {
         conn_close(conn);
         return;

@@ -16,6 +16,7 @@
 
 #include "server/command/client.h"
 #include "server/net/loop.h"
+#include "server/net/requests.h"
 #include "server/resp/parse.h"
 
 #include <sys/queue.h>
@@ -39,15 +40,10 @@ struct conn {
                          overlap with what runs. */
     bool queued;      /* In 'ready' of the loop. */
     enum request_class waiting_class;
-    enum request_class running_class; /* Of the unfinished requests. */
     struct resp_parser parser;
     struct buf input;
     struct buf output;
-    struct request *first; /* Requests whose replies have not been taken, in */
-    struct request *last;  /* order; the first is always unfinished. */
-    size_t n_requests;     /* Of them in all, */
-    size_t n_unfinished;   /* without a reply yet, */
-    size_t held_bytes;     /* and reply bytes of the others. */
+    struct requests requests; /* Whose replies have not been taken. */
     LIST_ENTRY(conn) siblings;
     TAILQ_ENTRY(conn) ready;
 };

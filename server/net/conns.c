@@ -162,7 +162,7 @@ static void sweep(void *arg)
         if (timeout_us == 0) {
             return;
         }
-        if (conn->n_unfinished == 0 &&
+        if (conn->requests.n_unfinished == 0 &&
             now_us - atomic_load_explicit(&conn->client.last_active_us,
                                           memory_order_relaxed) >=
                 timeout_us) {
