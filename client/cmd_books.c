@@ -6,10 +6,9 @@
  * second.  Between the two somebody else may write; what then happens is in
  * the manual.
  */
-#include "client/args.h"
+#include "client/client.h"
 #include "client/fetch.h"
 #include "client/print.h"
-#include "client/session.h"
 #include "client/utf8.h"
 #include "common/mem.h"
 
@@ -74,24 +73,30 @@ static enum status show_books(const struct client *client,
     return status_worse(status, shower.status);
 }
 
-enum status command_get(const struct client *client)
+enum status command_get(struct client *client)
 {
     struct id_list list = {0};
     enum status status = STATUS_USAGE;
 
     if (parse_ids(client->args, &list)) {
+        status = client_connect(client);
+    }
+    if (status == STATUS_OK) {
         status = show_books(client, &list, true, list.count == 1);
     }
     id_list_destroy(&list);
     return status;
 }
 
-enum status command_list(const struct client *client)
+enum status command_list(struct client *client)
 {
     const struct args *args = client->args;
     struct id_list list = {0};
-    enum status status = fetch_ids(client->session, &list);
+    enum status status = client_connect(client);
 
+    if (status == STATUS_OK) {
+        status = fetch_ids(client->session, &list);
+    }
     if (args->given[OPTION_limit] &&
         args->options.limit < (int64_t)list.count) {
         list.count = (size_t)args->options.limit;
@@ -251,7 +256,7 @@ static bool chosen_id(const struct args *args, const struct book *book,
     return true;
 }
 
-enum status command_add(const struct client *client)
+enum status command_add(struct client *client)
 {
     const struct args *args = client->args;
     const size_t first = strchr(args->words[0], '=') == NULL ? 1 : 0;
@@ -269,8 +274,11 @@ enum status command_add(const struct client *client)
         !chosen_id(args, &book, &chosen, &id) || !check_title(&book)) {
         return STATUS_USAGE;
     }
-    status = chosen ? check_free(client->session, id)
-                    : next_id(client->session, &id);
+    status = client_connect(client);
+    if (status == STATUS_OK) {
+        status = chosen ? check_free(client->session, id)
+                        : next_id(client->session, &id);
+    }
     if (status != STATUS_OK) {
         return status;
     }
@@ -335,7 +343,7 @@ static enum status change(struct session *session, int64_t id,
                    : put_columns(session, id, wanted, given);
 }
 
-enum status command_set(const struct client *client)
+enum status command_set(struct client *client)
 {
     const struct args *args = client->args;
     struct book wanted = {0};
@@ -352,6 +360,10 @@ enum status command_set(const struct client *client)
         complain("the id of a book cannot be changed");
         return STATUS_USAGE;
     }
+    status = client_connect(client);
+    if (status != STATUS_OK) {
+        return status;
+    }
     reply = ask_about(client->session, "HGETALL", id);
     status = session_check(client->session, reply);
     if (status == STATUS_OK) {
@@ -363,16 +375,15 @@ enum status command_set(const struct client *client)
 
 /* ---- rm ---- */
 
-enum status command_rm(const struct client *client)
+enum status command_rm(struct client *client)
 {
     struct id_list list = {0};
-    enum status worst = STATUS_OK;
+    enum status worst = STATUS_USAGE;
 
-    if (!parse_ids(client->args, &list)) {
-        id_list_destroy(&list);
-        return STATUS_USAGE;
+    if (parse_ids(client->args, &list)) {
+        worst = client_connect(client);
     }
-    for (size_t i = 0; i < list.count && worst != STATUS_CONNECTION; i++) {
+    for (size_t i = 0; i < list.count && client->session != NULL; i++) {
         struct reply *reply = ask_about(client->session, "DEL", list.ids[i]);
         enum status status = session_check(client->session, reply);
 
@@ -382,6 +393,9 @@ enum status command_rm(const struct client *client)
         }
         worst = status_worse(worst, status);
         reply_free(reply);
+        if (status == STATUS_CONNECTION) {
+            break;
+        }
     }
     id_list_destroy(&list);
     return worst;

@@ -12,10 +12,9 @@
  * Nothing sleeps and nothing is shared but the channel: an asker owns its
  * session, and gives each answer away by sending it.
  */
-#include "client/args.h"
+#include "client/client.h"
 #include "client/book.h"
 #include "client/print.h"
-#include "client/session.h"
 #include "common/chan.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -283,7 +282,7 @@ static void run_rounds(const struct options *options, struct asker *askers,
     }
 }
 
-enum status command_demo(const struct client *client)
+enum status command_demo(struct client *client)
 {
     const struct options *options = &client->args->options;
     const uint64_t seed =

@@ -5,7 +5,7 @@
  * A regular file is written under another name in its directory, made durable
  * and then renamed, so that a failed export leaves the old file as it was.
  */
-#include "client/args.h"
+#include "client/client.h"
 #include "client/fetch.h"
 #include "client/print.h"
 #include "client/progress.h"
@@ -19,7 +19,8 @@
 struct exporter {
     const char *path; /* NULL: standard output. */
     FILE *file;
-    char *temporary; /* Name to be renamed to 'path', or NULL. */
+    bool special;    /* A device or a pipe: written as it is. */
+    char *temporary; /* Else the name to be renamed to 'path'. */
     int error;       /* errno of the first write that failed, or 0. */
     struct output *output;
     struct progress progress;
@@ -68,7 +69,7 @@ static bool open_file(struct exporter *export)
 {
     if (export->path == NULL) {
         export->file = stdout;
-    } else if (is_special(export->path)) {
+    } else if (export->special) {
         export->file = fopen(export->path, "we");
     } else {
         export->file = open_beside(export->path, &export->temporary);
@@ -89,7 +90,6 @@ static enum status cannot_write(const struct exporter *export, int error)
 /* Closes the file; puts it in its place if 'status' is OK. */
 static enum status close_file(struct exporter *export, enum status status)
 {
-    const bool special = export->temporary == NULL;
     bool failed;
 
     if (export->path == NULL) {
@@ -97,18 +97,18 @@ static enum status close_file(struct exporter *export, enum status status)
     }
     errno = export->error;
     failed = fflush(export->file) != 0 || ferror(export->file) ||
-             (!special && fsync(fileno(export->file)) != 0);
+             (!export->special && fsync(fileno(export->file)) != 0);
     if (failed) {
         status = status_worse(status, cannot_write(export, errno));
     }
     if (fclose(export->file) != 0 && !failed) {
         status = status_worse(status, cannot_write(export, errno));
     }
-    if (!special && status == STATUS_OK &&
+    if (!export->special && status == STATUS_OK &&
         rename(export->temporary, export->path) != 0) {
         status = cannot_write(export, errno);
     }
-    if (!special && status != STATUS_OK) {
+    if (!export->special && status != STATUS_OK) {
         (void)unlink(export->temporary);
     }
     free(export->temporary);
@@ -135,7 +135,7 @@ static bool write_book(int64_t id, const struct book *book, void *context)
     return true;
 }
 
-enum status command_export(const struct client *client)
+enum status command_export(struct client *client)
 {
     const struct args *args = client->args;
     struct exporter export = {0};
@@ -144,6 +144,11 @@ enum status command_export(const struct client *client)
 
     if (args->n_words > 0 && strcmp(args->words[0], "-") != 0) {
         export.path = args->words[0];
+        export.special = is_special(export.path);
+    }
+    status = client_connect(client);
+    if (status != STATUS_OK) {
+        return status;
     }
     if (!open_file(&export)) {
         return STATUS_REFUSED;
@@ -160,7 +165,7 @@ enum status command_export(const struct client *client)
         progress_clear(&export.progress);
     }
     status = close_file(&export, status);
-    if (status == STATUS_OK && export.path != NULL) {
+    if (status == STATUS_OK && export.path != NULL && !export.special) {
         printf("%" PRId64 " books written to %s\n", export.n_written,
                export.path);
     }

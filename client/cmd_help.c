@@ -4,7 +4,7 @@
  */
 #include "client/help.h"
 
-#include "client/args.h"
+#include "client/client.h"
 #include "client/nearest.h"
 #include "client/print.h"
 
@@ -214,7 +214,7 @@ static void show_topic(const struct help_topic *topic)
     buf_destroy(&b);
 }
 
-enum status command_help(const struct client *client)
+enum status command_help(struct client *client)
 {
     const struct args *args = client->args;
     const struct subcommand *subcommand;

@@ -9,13 +9,12 @@
  * A whole row replaces a whole row (SET, not HSET), so that a cell that is
  * empty in the file is missing in the store afterwards, whatever was there.
  */
-#include "client/args.h"
+#include "client/client.h"
 #include "client/csv.h"
 #include "client/fetch.h"
 #include "client/nearest.h"
 #include "client/print.h"
 #include "client/progress.h"
-#include "client/session.h"
 #include "client/utf8.h"
 #include "common/mem.h"
 
@@ -352,16 +351,18 @@ static void report(struct import *import)
            import->n_imported, import->n_refused);
 }
 
-enum status command_import(const struct client *client)
+enum status command_import(struct client *client)
 {
     const struct options *options = &client->args->options;
     const char *path = client->args->words[0];
     const bool standard_input = strcmp(path, "-") == 0;
     struct import import = {.name = standard_input ? "standard input" : path,
-                            .session = client->session};
+                            .file = standard_input ? stdin : NULL};
     struct stat about;
 
-    import.file = standard_input ? stdin : fopen(path, "re");
+    if (!standard_input) {
+        import.file = fopen(path, "re");
+    }
     if (import.file == NULL) {
         complain("cannot read %s: %s", path, strerror(errno));
         return STATUS_REFUSED;
@@ -379,7 +380,8 @@ enum status command_import(const struct client *client)
         import.status = STATUS_REFUSED;
     } else if (!make_plan(&import, &options->map)) {
         import.status = STATUS_USAGE;
-    } else {
+    } else if ((import.status = client_connect(client)) == STATUS_OK) {
+        import.session = client->session;
         import_records(&import);
         report(&import);
     }

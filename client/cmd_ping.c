@@ -7,9 +7,8 @@
  * this is the one place that pauses: 10 ms at first, twice as long each time,
  * 200 ms at most.
  */
-#include "client/args.h"
+#include "client/client.h"
 #include "client/print.h"
-#include "client/session.h"
 #include "common/clock.h"
 
 #include <poll.h>
@@ -80,7 +79,7 @@ static enum status ping_until(const struct client *client, int64_t wait_us,
     }
 }
 
-enum status command_ping(const struct client *client)
+enum status command_ping(struct client *client)
 {
     const struct options *options = &client->args->options;
     struct buf why = {0};

@@ -7,9 +7,8 @@
  *     2) (integer) 3          3                   3]
  *     on a terminal           in a pipe           --json
  */
-#include "client/args.h"
+#include "client/client.h"
 #include "client/print.h"
-#include "client/session.h"
 #include "common/mem.h"
 
 #include <inttypes.h>
@@ -187,13 +186,17 @@ static bool is_goodbye(const struct client *client, const struct reply *reply)
                               SLICE("SHUTDOWN"));
 }
 
-enum status command_raw(const struct client *client)
+enum status command_raw(struct client *client)
 {
     const struct args *args = client->args;
-    struct slice *words = xcalloc(args->n_words, sizeof(*words));
+    struct slice *words;
     struct reply *reply;
-    enum status status = STATUS_OK;
+    enum status status = client_connect(client);
 
+    if (status != STATUS_OK) {
+        return status;
+    }
+    words = xcalloc(args->n_words, sizeof(*words));
     for (size_t i = 0; i < args->n_words; i++) {
         words[i] = slice_from_string(args->words[i]);
     }

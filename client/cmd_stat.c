@@ -3,10 +3,9 @@
  * stat: INFO for people: a few lines that say how bookd is doing, or one line
  * for each interval.
  */
-#include "client/args.h"
+#include "client/client.h"
 #include "client/info.h"
 #include "client/print.h"
-#include "client/session.h"
 #include "common/clock.h"
 
 #include <inttypes.h>
@@ -217,7 +216,7 @@ static enum status watch(struct session *session, struct info *info,
     return status;
 }
 
-enum status command_stat(const struct client *client)
+enum status command_stat(struct client *client)
 {
     const struct options *options = &client->args->options;
     const bool watches = client->args->given[OPTION_watch_us];
@@ -230,7 +229,10 @@ enum status command_stat(const struct client *client)
         complain("--watch goes without --json, and from 1ms on");
         return STATUS_USAGE;
     }
-    status = info_fetch(&info, client->session);
+    status = client_connect(client);
+    if (status == STATUS_OK) {
+        status = info_fetch(&info, client->session);
+    }
     if (status == STATUS_OK && watches) {
         status = watch(client->session, &info, options->watch_us);
     } else if (status == STATUS_OK && options->json) {

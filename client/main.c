@@ -8,10 +8,9 @@
  * Each family of subcommands is a file, cmd_*.c.  A subcommand returns the
  * exit status and has said on standard error what went wrong.
  */
-#include "client/args.h"
+#include "client/client.h"
 #include "client/help.h"
 #include "client/print.h"
-#include "client/session.h"
 #include "common/config.h"
 
 #include <signal.h>
@@ -23,7 +22,6 @@ static subcommand_fn *const functions[SUBCOMMAND_COUNT] = {
 #include "client/subcommands.def"
 };
 
-/* Opens the session, if the subcommand wants one, and runs it. */
 static enum status run(const struct args *args)
 {
     const enum subcommand_id id =
@@ -31,25 +29,16 @@ static enum status run(const struct args *args)
     struct target target;
     struct client client = {.args = args, .target = &target};
     struct buf why = {0};
-    enum status status = STATUS_OK;
+    enum status status;
 
     if (args_target(args, getenv("BOOKCTL_URI"), &target, &why) != ERR_OK) {
         complain("%s", buf_string(&why));
         buf_destroy(&why);
         return STATUS_USAGE;
     }
-    if (args->subcommand->connects) {
-        status = session_open(&client.session, &target,
-                              args->options.timeout_us, &why);
-    }
-    if (status == STATUS_OK) {
-        status = functions[id](&client);
-    } else {
-        complain("%s", buf_string(&why));
-    }
-    session_close(client.session);
+    status = functions[id](&client);
+    client_close(&client);
     target_destroy(&target);
-    buf_destroy(&why);
     return status;
 }
 
