@@ -12,9 +12,9 @@
  * covers the write that is still on its way:
  *
  *     not signalled ──send: set, then write──► signalled ──empty: read──► not
- *                                                  └─ read found nothing: the
- *                                                     write is yet to come;
- * stay
+ *                                               ▲     │
+ *                                               └─────┘ the read found nothing:
+ *                                                       a write is yet to come
  *
  * So the descriptor is always readable, or about to be, when there is
  * something to receive.  It may be readable a moment when there is not.

@@ -93,6 +93,9 @@ enum err thread_start_detached(const char *name, thread_fn *fn, void *arg)
 
 void thread_join(struct thread *t)
 {
+    if (pthread_equal(t->raw, pthread_self())) {
+        log_fatal("thread: a thread would wait for itself");
+    }
     const int error = pthread_join(t->raw, NULL);
 
     if (error != 0) {

@@ -32,7 +32,8 @@ enum err thread_start(struct thread *t, const char *name, thread_fn *fn,
 NODISCARD
 enum err thread_start_detached(const char *name, thread_fn *fn, void *arg);
 
-/* Waits until the thread's function has returned. */
+/* Waits until the thread's function has returned; called by that thread itself
+ * it aborts. */
 void thread_join(struct thread *t);
 
 #endif

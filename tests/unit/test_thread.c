@@ -184,7 +184,7 @@ static void test_a_thread_cannot_wait_for_itself(void **state)
 {
     (void)state;
 
-    ASSERT_ABORTS(wait_for_oneself, "thread: join failed");
+    ASSERT_ABORTS(wait_for_oneself, "thread: a thread would wait for itself");
 }
 
 int main(void)
