@@ -15,6 +15,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,6 +80,12 @@ static char *directory_of(const char *path)
                          : xslicedup(slice_make(path, (size_t)(slash - path)));
 }
 
+/* As access(2), but for the rights the process acts with. */
+static bool is_allowed(const char *path, int mode)
+{
+    return faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0;
+}
+
 static enum err check_directory(const char *path, struct buf *detail)
 {
     char *directory = directory_of(path);
@@ -94,7 +101,7 @@ static enum err check_directory(const char *path, struct buf *detail)
     } else if (!S_ISDIR(status.st_mode)) {
         err = ERR_NOT_FOUND;
         buf_printf(detail, "%s: '%s' is not a directory", path, directory);
-    } else if (access(directory, W_OK | X_OK) != 0) {
+    } else if (!is_allowed(directory, W_OK | X_OK)) {
         err = ERR_PERMISSION;
         buf_printf(detail,
                    "%s: cannot write to the directory '%s': %s; the store "
@@ -123,7 +130,7 @@ static enum err check_file(const char *path, struct buf *detail)
                    S_ISDIR(status.st_mode) ? "a directory" : "not a file");
         return ERR_INVALID;
     }
-    if (access(path, R_OK | W_OK) != 0) {
+    if (!is_allowed(path, R_OK | W_OK)) {
         buf_printf(detail, "%s: cannot be read and written: %s", path,
                    strerror(errno));
         return ERR_PERMISSION;

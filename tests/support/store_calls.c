@@ -5,6 +5,7 @@
 #include "tests/support/store_calls.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
@@ -57,14 +58,43 @@ enum err store_bed_open_fake(struct store_bed *bed)
     return open_store(bed, fake_store_engine(bed->fake));
 }
 
-enum err store_bed_open_sqlite(struct store_bed *bed, const char *path)
+const char *store_bed_path(struct store_bed *bed)
+{
+    if (bed->path.size == 0) {
+        const char *parent = getenv("TMPDIR");
+        snprintf(bed->directory, sizeof(bed->directory), "%s/store-XXXXXX",
+                 parent == NULL || strlen(parent) > 40 ? "/tmp" : parent);
+        if (mkdtemp(bed->directory) == NULL) {
+            log_fatal("store_bed: no directory %s", bed->directory);
+        }
+        buf_printf(&bed->path, "%s/books.db", bed->directory);
+    }
+    return buf_string(&bed->path);
+}
+
+enum err store_bed_open_sqlite(struct store_bed *bed)
 {
     struct buf url = {0};
 
-    buf_printf(&url, "sqlite:%s", path);
+    buf_printf(&url, "sqlite:%s", store_bed_path(bed));
     store_bed_set(bed, "store", buf_string(&url));
     buf_destroy(&url);
     return open_store(bed, NULL);
+}
+
+static void remove_directory(struct store_bed *bed)
+{
+    static const char *const suffixes[] = {"", "-wal", "-shm", "-journal"};
+    struct buf path = {0};
+
+    for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+        buf_clear(&path);
+        buf_append_slice(&path, buf_slice(&bed->path));
+        buf_append_string(&path, suffixes[i]);
+        (void)remove(buf_string(&path));
+    }
+    (void)remove(bed->directory);
+    buf_destroy(&path);
 }
 
 void store_bed_close(struct store_bed *bed)
@@ -79,6 +109,10 @@ void store_bed_destroy(struct store_bed *bed)
     fake_store_free(bed->fake);
     timers_free(bed->timers);
     config_free(bed->config);
+    if (bed->path.size > 0) {
+        remove_directory(bed);
+    }
+    buf_destroy(&bed->path);
     buf_destroy(&bed->detail);
 }
 

@@ -22,7 +22,9 @@ struct store_bed {
     struct timers *timers;
     struct fake_store *fake; /* NULL over SQLite. */
     struct store *store;
-    struct buf detail; /* Of a store that did not open. */
+    struct buf detail;  /* Of a store that did not open. */
+    struct buf path;    /* Over SQLite: the file, … */
+    char directory[64]; /* … in here, removed at the end. */
 };
 
 /* Makes configuration and timers; 'store' is still closed. */
@@ -32,8 +34,10 @@ void store_bed_set(struct store_bed *bed, const char *directive,
                    const char *value);
 /* Opens over a new fake store, or keeps the one that is there. */
 enum err store_bed_open_fake(struct store_bed *bed);
-/* Opens over SQLite's file 'path'. */
-enum err store_bed_open_sqlite(struct store_bed *bed, const char *path);
+/* Opens over SQLite: the file of the bed, in a directory of its own. */
+enum err store_bed_open_sqlite(struct store_bed *bed);
+/* The path of that file, whether or not it is there. */
+const char *store_bed_path(struct store_bed *bed);
 void store_bed_close(struct store_bed *bed);
 /* Closes and frees everything. */
 void store_bed_destroy(struct store_bed *bed);
