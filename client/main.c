@@ -39,6 +39,7 @@ static enum status run(const struct args *args)
     status = functions[id](&client);
     client_close(&client);
     target_destroy(&target);
+    buf_destroy(&why);
     return status;
 }
 

@@ -248,7 +248,7 @@ void complain(const char *format, ...)
     print_styled(&line, &err, STYLE_RED, "bookctl:");
     buf_append_char(&line, ' ');
     if (err.is_terminal) {
-        print_safe(&line, buf_slice(&text));
+        print_safe(&line, slice_make(buf_string(&text), text.size));
     } else {
         buf_append_slice(&line, buf_slice(&text));
     }
