@@ -33,7 +33,7 @@ fi
 
 # Seconds after which whatever is waited for is given up; generous, as a
 # sanitizer on a busy machine is slow.
-PATIENCE=60
+: "${PATIENCE:=60}"
 
 port=   # Of the bookd started last,
 pid=    # its process id, empty when it is stopped,
@@ -251,15 +251,30 @@ show3() {
     redis-cli -3 -p "$port" --no-raw "$@"
 }
 
-# wire TEXT: sends TEXT, in which \r\n and the like are understood, over a
-# connection of its own and prints what bookd sends until it closes, with | for
-# each CRLF.  End with "QUIT\r\n" unless bookd closes by itself.
+# wire TEXT [PORT]: sends TEXT, in which \r\n and the like are understood, over
+# a connection of its own and prints what bookd sends until it closes, with |
+# for each CRLF.  End with "QUIT\r\n" unless bookd closes by itself.
 wire() {
     local fd
-    exec {fd}<>"/dev/tcp/127.0.0.1/$port" || fail "no connection"
+    exec {fd}<>"/dev/tcp/127.0.0.1/${2-$port}" || fail "no connection"
     printf '%b' "$1" >&"$fd"
     timeout "$PATIENCE" sed -z 's/\r\n/|/g' <&"$fd" | tr -d '\0'
     exec {fd}>&-
+}
+
+# ask TEXT: the replies to TEXT over RESP2, as wire prints them.
+ask() {
+    local replies
+    replies=$(wire "$1\r\nQUIT\r\n")
+    printf '%s\n' "${replies%+OK|}"
+}
+
+# ask3 TEXT: the same over RESP3, without that of HELLO.
+ask3() {
+    local replies
+    replies=$(wire "HELLO 3\r\n$1\r\nQUIT\r\n")
+    replies=${replies#%7|*'|modules|*0|'}
+    printf '%s\n' "${replies%+OK|}"
 }
 
 # dial: opens a connection to bookd as '$conn'; say and hear use it, and
