@@ -56,7 +56,8 @@ char *buf_try_reserve(struct buf *b, size_t size)
     const size_t needed = b->size + size;
 
     if (b->storage == NULL || needed > b->capacity - b->start) {
-        if (needed <= b->capacity && b->start >= b->size) {
+        if (b->storage != NULL && needed <= b->capacity &&
+            b->start >= b->size) {
             move_to_front(b);
         } else {
             const size_t capacity = grown(b->capacity, needed);

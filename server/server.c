@@ -73,6 +73,21 @@ static void apply_maxmemory(void *arg)
         (size_t)config_number(run->server.config, CONFIG_maxmemory));
 }
 
+/* One event, one line: 'detail' has a line for each complaint. */
+static void log_lines(enum log_level level, const char *event,
+                      const struct buf *detail)
+{
+    struct slice rest = buf_slice(detail);
+
+    while (rest.size > 0) {
+        const char *end = memchr(rest.data, '\n', rest.size);
+        const size_t size = end != NULL ? (size_t)(end - rest.data) : rest.size;
+        log_at(level, "server: %s: %.*s", event, (int)size, rest.data);
+        rest.data += end != NULL ? size + 1 : size;
+        rest.size -= end != NULL ? size + 1 : size;
+    }
+}
+
 static void reload(struct running *run)
 {
     struct server *server = &run->server;
@@ -83,15 +98,12 @@ static void reload(struct running *run)
         return;
     }
     notify_send("RELOADING=1");
-    const enum err err =
-        config_load(server->config, server->config_path, true, &detail);
-    if (err != ERR_OK) {
-        log_error("server: reload failed, nothing changed: %s",
-                  buf_string(&detail));
+    if (config_load(server->config, server->config_path, true, &detail) !=
+        ERR_OK) {
+        log_lines(LOG_LEVEL_ERROR, "reload failed, nothing changed", &detail);
     } else {
-        log_info("server: reloaded file=%s%s%s", server->config_path,
-                 detail.size > 0 ? " not changed until a restart: " : "",
-                 buf_string(&detail));
+        log_info("server: reloaded file=%s", server->config_path);
+        log_lines(LOG_LEVEL_NOTICE, "not changed until a restart", &detail);
     }
     buf_destroy(&detail);
     notify_send("READY=1");

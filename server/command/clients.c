@@ -95,6 +95,12 @@ void clients_set_name(struct clients *clients, char **which, struct slice name)
     free(old);
 }
 
+/* The two are stored one after the other, so their difference may be off. */
+static size_t free_bytes(size_t capacity, size_t used)
+{
+    return capacity > used ? capacity - used : 0;
+}
+
 static const char *or_empty(const char *string)
 {
     return string != NULL ? string : "";
@@ -118,7 +124,8 @@ static void describe(struct client *c, int64_t now_us, struct buf *out)
                or_empty(c->name),
                (long long)((now_us - c->created_us) / 1000000),
                (long long)((now_us - SHOWN(last_active_us)) / 1000000),
-               SHOWN(input_bytes), SHOWN(input_capacity) - SHOWN(input_bytes),
+               SHOWN(input_bytes),
+               free_bytes(SHOWN(input_capacity), SHOWN(input_bytes)),
                SHOWN(output_bytes),
                sizeof *c + SHOWN(input_capacity) + SHOWN(output_bytes),
                command != NULL ? command->name : "NULL", SHOWN(shown_protocol),

@@ -26,8 +26,9 @@
 /* Flights live for a store read; 64 shards keep them apart well beyond the
  * number of threads. */
 #define FLIGHT_SHARDS 64
-#define FLIGHT_BINS 256 /* Chains of a shard: 16 384 cold keys, one a chain. \
-                         */
+#define FLIGHT_BINS                                          \
+    256 /* Chains of a shard: 16 384 cold keys, one a chain. \
+         */
 
 struct flight {
     struct store_read read;
@@ -429,7 +430,8 @@ enum flight_join flights_join(struct flights *flights, struct slice key,
     mutex_lock(&shard->lock);
     struct flight *f = find(shard, key, hash);
     if (f == NULL) {
-        if (version_now(flights, key, hash) != seen_version) {
+        if (seen_version != FLIGHT_ANY_COPY &&
+            version_now(flights, key, hash) != seen_version) {
             result = FLIGHT_CHANGED;
         } else {
             f = start(flights, shard, key, hash, w == NULL);

@@ -74,6 +74,8 @@ struct flights *flights_new(struct cache *cache, struct store *store,
 /* No flight may be under way: after store_close(). */
 void flights_free(struct flights *flights);
 
+#define FLIGHT_ANY_COPY UINT64_MAX /* For 'seen_version': never CHANGED. */
+
 enum flight_join {
     FLIGHT_STARTED,
     FLIGHT_JOINED,

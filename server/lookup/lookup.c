@@ -389,11 +389,10 @@ static bool cache_wins(struct pending_lookup *p, const struct probe *probe,
 }
 
 /* Asks the store.  Returns the pending lookup, or NULL with the answer. */
-static struct pending_lookup *ask_store(const struct question *q,
-                                        const struct lookup_caller *caller,
-                                        const struct probe *probe, bool *again,
-                                        struct buf *scratch,
-                                        struct answer *answer)
+static struct pending_lookup *
+ask_store(const struct question *q, const struct lookup_caller *caller,
+          const struct probe *probe, uint64_t seen_version, bool *again,
+          struct buf *scratch, struct answer *answer)
 {
     struct pending_lookup *p = new_pending(q, caller);
 
@@ -401,10 +400,9 @@ static struct pending_lookup *ask_store(const struct question *q,
         answer_failed(answer, ERR_NOMEM);
         return NULL;
     }
-    switch (
-        flights_join(q->lookup->flights, q->key, q->hash,
-                     probe->there ? probe->copy.version : 0, &p->waiter,
-                     q->start_us + limit(q->lookup, CONFIG_store_timeout))) {
+    switch (flights_join(
+        q->lookup->flights, q->key, q->hash, seen_version, &p->waiter,
+        q->start_us + limit(q->lookup, CONFIG_store_timeout))) {
     case FLIGHT_JOINED:
         stats_count(STATS_flights_joined);
         break;
@@ -424,6 +422,9 @@ static struct pending_lookup *ask_store(const struct question *q,
                            cache_wins(p, probe, answer);
     return cache_won ? NULL : p;
 }
+
+/* A lookup that fills overtake again and again stops looking and joins. */
+#define PROBES_MAX 8
 
 static bool store_could_have(const struct question *q, struct slice id)
 {
@@ -447,7 +448,7 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
 
     q.mapping = mapping_find(store_mappings(lookup->parts.store), key, &id);
     *answer = (struct answer){0};
-    while (again) {
+    for (unsigned tries = 1; again; tries++) {
         struct probe probe;
 
         again = false;
@@ -459,7 +460,10 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
             answer->outcome = LOOKUP_MISS;
             break;
         }
-        pending = ask_store(&q, caller, &probe, &again, scratch, answer);
+        const uint64_t seen = tries == PROBES_MAX ? FLIGHT_ANY_COPY
+                              : probe.there       ? probe.copy.version
+                                                  : 0;
+        pending = ask_store(&q, caller, &probe, seen, &again, scratch, answer);
     }
     if (pending == NULL) {
         finish_answer(&q, answer);

@@ -91,6 +91,9 @@ static void on_row(struct store_write *write, const struct store_row *row)
 {
     struct pending *p = container_of(write, struct pending, write);
 
+    if (row->mapping == NULL) {
+        return; /* A plain key: its value is what was written. */
+    }
     buf_clear(&p->row);
     record_encode(row, &p->row);
     p->has_row = true;

@@ -258,9 +258,20 @@ static void test_json_keeps_every_character_of_unicode(void **state)
     buf_destroy(&out);
 }
 
+static void test_reserving_nothing_in_an_empty_buffer_succeeds(void **state)
+{
+    struct buf b = {0};
+
+    (void)state;
+    assert_non_null(buf_try_reserve(&b, 0));
+
+    buf_destroy(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reserving_nothing_in_an_empty_buffer_succeeds),
         cmocka_unit_test(test_a_zeroed_buffer_is_empty),
         cmocka_unit_test(test_appended_bytes_come_out_in_order),
         cmocka_unit_test(test_consumed_bytes_leave_from_the_front),

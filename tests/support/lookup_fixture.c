@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/lookup_fixture.h"
+
+#include "common/err.h"
+#include "common/hash.h"
+#include "common/mem.h"
+#include "common/task.h"
+#include "common/timer.h"
+#include "server/lookup/record.h"
+#include "server/store/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static void must(bool good, const char *what)
+{
+    if (!good) {
+        fprintf(stderr, "fixture: %s failed\n", what);
+        abort();
+    }
+}
+
+void fixture_set(struct fixture *f, const char *directive, const char *value)
+{
+    struct buf detail = {0};
+    const enum config_id id = config_find(slice_from_string(directive));
+
+    must(id != CONFIG_COUNT, directive);
+    if (config_set(f->config, id, slice_from_string(value), &detail) !=
+        ERR_OK) {
+        must(false, buf_string(&detail));
+    }
+    buf_destroy(&detail);
+}
+
+struct fixture *fixture_new(const char *const *directives)
+{
+    struct fixture *f = xcalloc(1, sizeof *f);
+    struct buf detail = {0};
+
+    hash_init();
+    f->config = config_new();
+    for (; directives != NULL && *directives != NULL; directives++) {
+        char name[64];
+        const char *space = strchr(*directives, ' ');
+        must(space != NULL, *directives);
+        snprintf(name, sizeof name, "%.*s", (int)(space - *directives),
+                 *directives);
+        fixture_set(f, name, space + 1);
+    }
+    f->fake = fake_store_new();
+    must(timers_start(&f->timers) == ERR_OK, "timers_start");
+    const struct store_options options = {.config = f->config,
+                                          .mappings = &mappings_builtin,
+                                          .timers = f->timers,
+                                          .engine = fake_store_engine(f->fake)};
+    must(store_open(&f->store, &options, &detail) == ERR_OK, "store_open");
+    const struct cache_options cache_options = {.n_shards = 4,
+                                                .max_bytes = 64 << 20};
+    f->cache = cache_new(&cache_options);
+    const struct lookup_parts parts = {.config = f->config,
+                                       .cache = f->cache,
+                                       .store = f->store,
+                                       .timers = f->timers};
+    f->lookup = lookup_new(&parts);
+    f->home = chan_new(sizeof(struct task), CHAN_UNBOUNDED);
+    buf_destroy(&detail);
+    return f;
+}
+
+void fixture_free(struct fixture *f)
+{
+    struct task task;
+
+    store_close(f->store);
+    chan_close(chan_tx(f->home));
+    while (chan_recv(chan_rx(f->home), &task)) {
+        task.run(task.arg);
+    }
+    lookup_free(f->lookup);
+    cache_free(f->cache);
+    timers_free(f->timers);
+    chan_free(f->home);
+    config_free(f->config);
+    fake_store_free(f->fake);
+    free(f);
+}
+
+void fixture_run_one(struct fixture *f)
+{
+    struct task task;
+
+    must(chan_recv(chan_rx(f->home), &task), "chan_recv");
+    task.run(task.arg);
+}
+
+/* ---- lookups ---- */
+
+static void on_answer(void *arg, const struct answer *answer)
+{
+    struct asked *a = arg;
+
+    must(!a->answered, "only one answer");
+    a->pending = NULL;
+    a->answered = true;
+    a->answer = *answer;
+    buf_clear(&a->bytes);
+    buf_append_slice(&a->bytes, answer->bytes);
+    a->answer.bytes = buf_slice(&a->bytes);
+}
+
+void ask(struct fixture *f, const char *key, struct asked *a)
+{
+    const struct lookup_caller caller = {
+        .home = chan_tx(f->home), .done = on_answer, .arg = a};
+
+    *a = (struct asked){0};
+    a->pending = lookup_get(f->lookup, slice_from_string(key), &caller,
+                            &a->bytes, &a->answer);
+    a->answered = a->pending == NULL;
+}
+
+void fixture_run(struct fixture *f, struct asked *a)
+{
+    while (!a->answered) {
+        fixture_run_one(f);
+    }
+}
+
+const char *asked_text(struct asked *a)
+{
+    must(a->answered, "an answer");
+    if (a->answer.outcome == LOOKUP_MISS) {
+        return "(none)";
+    }
+    if (a->answer.outcome == LOOKUP_FAILED) {
+        return err_str(a->answer.err);
+    }
+    struct buf text = {0};
+    buf_append_slice(&text, a->answer.mapping != NULL
+                                ? record_json(a->answer.bytes)
+                                : a->answer.bytes);
+    buf_destroy(&a->bytes);
+    a->bytes = text;
+    return buf_string(&a->bytes);
+}
+
+const char *ask_text(struct fixture *f, const char *key, struct asked *a)
+{
+    ask(f, key, a);
+    fixture_run(f, a);
+    return asked_text(a);
+}
+
+void asked_free(struct asked *a)
+{
+    buf_destroy(&a->bytes);
+}
+
+/* ---- writes ---- */
+
+static void on_written(void *arg, const struct update_result *result)
+{
+    struct written *w = arg;
+
+    must(!w->answered, "only one result");
+    w->answered = true;
+    w->result = *result;
+    buf_append_slice(&w->detail, result->detail);
+    w->result.detail = buf_slice(&w->detail);
+}
+
+void put(struct fixture *f, const char *key, const char *value,
+         struct written *w)
+{
+    struct slice id;
+    const bool record =
+        mapping_find(&mappings_builtin, slice_from_string(key), &id) != NULL;
+    const struct update update = {
+        .op = value == NULL ? (record ? STORE_DELETE_ROW : STORE_DELETE_PLAIN)
+                            : (record ? STORE_PUT_ROW : STORE_PUT_PLAIN),
+        .key = slice_from_string(key),
+        .value = slice_from_string(value != NULL ? value : "")};
+    const struct update_caller caller = {
+        .home = chan_tx(f->home), .done = on_written, .arg = w};
+
+    *w = (struct written){0};
+    w->answered = update_start(f->lookup, &update, &caller, &w->result);
+}
+
+void fixture_run_write(struct fixture *f, struct written *w)
+{
+    while (!w->answered) {
+        fixture_run_one(f);
+    }
+}
+
+void written_free(struct written *w)
+{
+    buf_destroy(&w->detail);
+}

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A whole lookup over a fake store, without sockets: the test thread is the
+ * loop, and runs the tasks that come home when it wants to.
+ *
+ *     struct fixture *f = fixture_new();
+ *     struct asked a;
+ *     ask(f, "book:3", &a);      answered at once (a.answered), or pending
+ *     fixture_run(f, &a);        … until it is, running what comes home
+ *     asked_free(&a);
+ *
+ * Thread-safety: the test thread, except that the store has threads of its own.
+ */
+#ifndef TESTS_SUPPORT_LOOKUP_FIXTURE_H
+#define TESTS_SUPPORT_LOOKUP_FIXTURE_H
+
+#include "common/buf.h"
+#include "common/chan.h"
+#include "server/admin/config.h"
+#include "server/cache/cache.h"
+#include "server/lookup/lookup.h"
+#include "server/lookup/update.h"
+#include "tests/support/fake_store.h"
+
+struct fixture {
+    struct config *config;
+    struct fake_store *fake;
+    struct timers *timers;
+    struct store *store;
+    struct cache *cache;
+    struct lookup *lookup;
+    struct chan *home;
+};
+
+/* A lookup that was asked for, and its answer. */
+struct asked {
+    struct pending_lookup *pending; /* NULL once answered. */
+    bool answered;
+    struct answer answer; /* Its bytes are in 'bytes'. */
+    struct buf bytes;
+};
+
+/* A write that was asked for, and its result. */
+struct written {
+    bool answered;
+    struct update_result result; /* Its detail is in 'detail'. */
+    struct buf detail;
+};
+
+/* Reads clock_now_us(): take the clock in hand first, if at all.  'directives'
+ * are "name value" strings, up to a NULL. */
+struct fixture *fixture_new(const char *const *directives);
+/* Opens no gates: the fake store's must be open. */
+void fixture_free(struct fixture *f);
+void fixture_set(struct fixture *f, const char *directive, const char *value);
+
+void ask(struct fixture *f, const char *key, struct asked *a);
+void asked_free(struct asked *a);
+/* Runs tasks until 'a' is answered. */
+void fixture_run(struct fixture *f, struct asked *a);
+/* Asks and waits; returns the JSON text, the plain value, "(none)", or the
+ * name of the error.  Valid until 'a' is freed. */
+const char *ask_text(struct fixture *f, const char *key, struct asked *a);
+const char *asked_text(struct asked *a);
+
+/* Writes; NULL 'value' deletes. */
+void put(struct fixture *f, const char *key, const char *value,
+         struct written *w);
+void fixture_run_write(struct fixture *f, struct written *w);
+void written_free(struct written *w);
+
+/* Runs one task; waits for it. */
+void fixture_run_one(struct fixture *f);
+
+#endif

@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of the lookup, cell by cell: a clock moved by hand and a store
+ * with gates.
+ */
+#include "common/clock.h"
+#include "server/admin/stats.h"
+#include "tests/support/lookup_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define SECOND INT64_C(1000000)
+
+static const char tale[] = "{\"id\":3,\"title\":\"A Tale of Two Cities\","
+                           "\"author\":\"Charles Dickens\",\"year\":1859}";
+static const char tale_again[] =
+    "{\"id\":3,\"title\":\"A Tale of Two Towns\","
+    "\"author\":\"Charles Dickens\",\"year\":1859}";
+
+static void set_tale(struct fixture *f)
+{
+    fake_store_set_book(f->fake, "3", "A Tale of Two Cities", "Charles Dickens",
+                        "1859");
+}
+
+/* Another program changes the title. */
+static void change_tale(struct fixture *f)
+{
+    fake_store_set_book(f->fake, "3", "A Tale of Two Towns", "Charles Dickens",
+                        "1859");
+}
+
+static int set_up(void **state)
+{
+    static const char *const directives[] = {"max-age 60s",
+                                             "stale-while-revalidate 5m",
+                                             "stale-if-error 1h",
+                                             "negative-max-age 5s",
+                                             "store-timeout 2s",
+                                             "race stale",
+                                             NULL};
+
+    clock_set_manual(1000 * SECOND);
+    struct fixture *f = fixture_new(directives);
+    set_tale(f);
+    stats_reset();
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture_free(*state);
+    clock_set_real();
+    return 0;
+}
+
+/* Fills the cache with book:3 and forgets what that counted. */
+static void warm(struct fixture *f)
+{
+    struct asked a;
+
+    assert_string_equal(ask_text(f, "book:3", &a), tale);
+    asked_free(&a);
+    stats_reset();
+}
+
+/* Waits until the flight of 'key', if there is one, has ended and filled. */
+static void settle(struct fixture *f, const char *key)
+{
+    struct asked a;
+    struct buf race = {0};
+
+    config_format(f->config, CONFIG_race, &race);
+    fixture_set(f, "race", "never");
+    ask(f, key, &a);
+    fixture_run(f, &a);
+    fixture_set(f, "race", buf_string(&race));
+    asked_free(&a);
+    buf_destroy(&race);
+}
+
+/* ---- absent ---- */
+
+static void test_an_absent_key_is_answered_by_the_store(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    assert_string_equal(ask_text(f, "book:3", &a), tale);
+
+    assert_int_equal(a.answer.source, LOOKUP_STORE);
+    assert_int_equal(a.answer.age_us, 0);
+    assert_int_equal(stats_sum(STATS_lookup_store_answers), 1);
+    assert_int_equal(stats_sum(STATS_store_reads), 1);
+    asked_free(&a);
+}
+
+static void test_a_fresh_copy_is_answered_by_the_cache_at_once(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    warm(f);
+    clock_advance(59 * SECOND);
+    ask(f, "book:3", &a);
+
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), tale);
+    assert_int_equal(a.answer.source, LOOKUP_CACHE);
+    assert_int_equal(a.answer.age_us, 59 * SECOND);
+    assert_int_equal(stats_sum(STATS_store_reads), 0);
+    asked_free(&a);
+}
+
+static void test_a_missing_row_is_a_miss_and_remembered(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    assert_string_equal(ask_text(f, "book:99", &a), "(none)");
+    ask(f, "book:99", &a);
+
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), "(none)");
+    assert_int_equal(stats_sum(STATS_lookup_negative_answers), 1);
+    assert_int_equal(stats_sum(STATS_store_reads), 1);
+}
+
+static void test_a_negative_copy_ends_with_its_own_age(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    assert_string_equal(ask_text(f, "book:99", &a), "(none)");
+    fake_store_set_book(f->fake, "99", "New", NULL, NULL);
+    clock_advance(5 * SECOND);
+
+    assert_string_equal(
+        ask_text(f, "book:99", &a),
+        "{\"id\":99,\"title\":\"New\",\"author\":null,\"year\":null}");
+    asked_free(&a);
+}
+
+static void test_a_key_that_can_name_no_row_never_asks_the_store(void **state)
+{
+    static const char *const keys[] = {"book:03",
+                                       "book:",
+                                       "book:x",
+                                       "book:+3",
+                                       "book:3 ",
+                                       "book:-0",
+                                       "book:9223372036854775808"};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
+        struct asked a;
+        ask(f, keys[i], &a);
+        assert_true(a.answered);
+        assert_string_equal(asked_text(&a), "(none)");
+    }
+    assert_int_equal(stats_sum(STATS_store_reads), 0);
+}
+
+/* ---- stale ---- */
+
+static void test_a_stale_copy_answers_while_it_is_refreshed(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    warm(f);
+    change_tale(f);
+    clock_advance(61 * SECOND);
+    ask(f, "book:3", &a);
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), tale);
+    asked_free(&a);
+
+    settle(f, "book:3");
+    ask(f, "book:3", &a);
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), tale_again);
+    assert_int_equal(stats_sum(STATS_refreshes), 1);
+    assert_int_equal(stats_sum(STATS_races_won_by_cache), 1);
+    asked_free(&a);
+}
+
+static void test_a_stale_copy_does_not_answer_under_race_never(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    fixture_set(f, "race", "never");
+    warm(f);
+    change_tale(f);
+    clock_advance(61 * SECOND);
+
+    assert_string_equal(ask_text(f, "book:3", &a), tale_again);
+    assert_int_equal(a.answer.source, LOOKUP_STORE);
+    asked_free(&a);
+}
+
+static void test_a_copy_past_its_stale_window_waits_for_the_store(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    warm(f);
+    change_tale(f);
+    clock_advance(361 * SECOND);
+    ask(f, "book:3", &a);
+    assert_false(a.answered);
+    fixture_run(f, &a);
+
+    assert_string_equal(asked_text(&a), tale_again);
+    asked_free(&a);
+}
+
+/* ---- race always ---- */
+
+static void test_race_always_asks_both_and_refreshes_a_fresh_copy(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a, joined;
+
+    warm(f);
+    change_tale(f);
+    fixture_set(f, "race", "always");
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    ask(f, "book:3", &a);
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), tale);
+    asked_free(&a);
+
+    /* Somebody who must have the store's answer waits on the same flight. */
+    fixture_set(f, "race", "never");
+    fixture_set(f, "max-age", "0s");
+    ask(f, "book:3", &joined);
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_run(f, &joined);
+    asked_free(&joined);
+    fixture_set(f, "max-age", "60s");
+    ask(f, "book:3", &a);
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), tale_again);
+    assert_int_equal(stats_sum(STATS_lookup_races), 1);
+    assert_int_equal(stats_sum(STATS_races_won_by_cache), 1);
+    assert_int_equal(stats_sum(STATS_store_reads), 1);
+    asked_free(&a);
+}
+
+static void test_the_loser_that_is_still_queued_is_withdrawn(void **state)
+{
+    struct fixture *f = *state;
+    struct asked holder, a;
+
+    warm(f);
+    fixture_set(f, "store-concurrency", "1");
+    fixture_set(f, "race", "always");
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    ask(f, "book:7", &holder);
+    const unsigned reads = fake_store_reads(f->fake, "book:3");
+    ask(f, "book:3", &a);
+    assert_true(a.answered);
+
+    assert_int_equal(stats_sum(STATS_reads_withdrawn), 1);
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_run(f, &holder);
+    assert_int_equal(fake_store_reads(f->fake, "book:3"), reads);
+    asked_free(&a);
+    asked_free(&holder);
+}
+
+/* ---- flights ---- */
+
+#define N_WAITERS 100
+
+static void test_one_flight_serves_all_who_ask_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    struct asked waiters[N_WAITERS];
+
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    for (size_t i = 0; i < N_WAITERS; i++) {
+        ask(f, "book:3", &waiters[i]);
+        assert_false(waiters[i].answered);
+    }
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_run_one(f); /* All wake in one task. */
+
+    for (size_t i = 0; i < N_WAITERS; i++) {
+        assert_true(waiters[i].answered);
+        assert_string_equal(asked_text(&waiters[i]), tale);
+        asked_free(&waiters[i]);
+    }
+    assert_int_equal(fake_store_reads(f->fake, "book:3"), 1);
+    assert_int_equal(stats_sum(STATS_flights_joined), N_WAITERS - 1);
+}
+
+static void test_a_flight_goes_on_without_its_leader(void **state)
+{
+    struct fixture *f = *state;
+    struct asked leader, follower;
+
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    ask(f, "book:3", &leader);
+    ask(f, "book:3", &follower);
+    lookup_cancel(leader.pending);
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_run(f, &follower);
+
+    assert_string_equal(asked_text(&follower), tale);
+    assert_false(leader.answered);
+    asked_free(&leader);
+    asked_free(&follower);
+}
+
+static void test_a_flight_that_all_left_still_fills_the_cache(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    fake_store_hold(f->fake, FAKE_READ, FAKE_AFTER);
+    ask(f, "book:3", &a);
+    fake_store_wait_held(f->fake, FAKE_READ, FAKE_AFTER, 1);
+    lookup_cancel(a.pending);
+    asked_free(&a);
+    fake_store_release(f->fake, FAKE_READ, FAKE_AFTER);
+    settle(f, "book:3");
+
+    assert_int_equal(fake_store_reads(f->fake, "book:3"), 1);
+}
+
+static void test_each_waiter_has_a_deadline_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+    struct asked early, late;
+
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    ask(f, "book:3", &early);
+    clock_advance(1 * SECOND);
+    ask(f, "book:3", &late);
+    clock_advance(1 * SECOND);
+    fixture_run(f, &early);
+    assert_string_equal(asked_text(&early), "the store did not answer in time");
+    assert_false(late.answered);
+
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_run(f, &late);
+    assert_string_equal(asked_text(&late), tale);
+    asked_free(&early);
+    asked_free(&late);
+}
+
+/* ---- failures ---- */
+
+static void test_a_failed_store_is_an_error_not_a_miss(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    fake_store_fail(f->fake, FAKE_READ, NULL, 1, ERR_STORE_DOWN);
+    assert_string_equal(ask_text(f, "book:3", &a), "the store failed");
+
+    assert_int_equal(a.answer.outcome, LOOKUP_FAILED);
+    asked_free(&a);
+    assert_string_equal(ask_text(f, "book:3", &a), tale);
+    asked_free(&a);
+}
+
+static void test_an_old_copy_answers_when_the_store_fails(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    warm(f);
+    clock_advance(3600 * SECOND);
+    fake_store_fail(f->fake, FAKE_READ, NULL, 1, ERR_STORE_DOWN);
+
+    assert_string_equal(ask_text(f, "book:3", &a), tale);
+    assert_int_equal(a.answer.source, LOOKUP_CACHE);
+    assert_int_equal(stats_sum(STATS_lookup_stale_if_error_answers), 1);
+    asked_free(&a);
+}
+
+static void test_a_copy_past_stale_if_error_does_not_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    warm(f);
+    clock_advance(3660 * SECOND);
+    fake_store_fail(f->fake, FAKE_READ, NULL, 1, ERR_STORE_DOWN);
+
+    assert_string_equal(ask_text(f, "book:3", &a), "the store failed");
+    asked_free(&a);
+}
+
+static void test_an_old_negative_copy_never_hides_a_failure(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    assert_string_equal(ask_text(f, "book:99", &a), "(none)");
+    clock_advance(6 * SECOND);
+    fake_store_fail(f->fake, FAKE_READ, NULL, 1, ERR_STORE_DOWN);
+
+    assert_string_equal(ask_text(f, "book:99", &a), "the store failed");
+    asked_free(&a);
+}
+
+static void test_a_full_queue_is_busy(void **state)
+{
+    struct fixture *f = *state;
+    struct asked holder, a;
+
+    fixture_set(f, "store-concurrency", "1");
+    fixture_set(f, "store-queue", "0");
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    ask(f, "book:7", &holder);
+    ask(f, "book:3", &a);
+
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), "the store has too much to do");
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_run(f, &holder);
+    asked_free(&holder);
+    asked_free(&a);
+}
+
+/* ---- evict ---- */
+
+static void test_evict_drops_the_copy_and_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    warm(f);
+    assert_true(lookup_evict(f->lookup, SLICE("book:3")));
+    assert_false(lookup_evict(f->lookup, SLICE("book:3")));
+
+    assert_string_equal(ask_text(f, "book:3", &a), tale);
+    assert_int_equal(a.answer.source, LOOKUP_STORE);
+    asked_free(&a);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_an_absent_key_is_answered_by_the_store),
+        TEST(test_a_fresh_copy_is_answered_by_the_cache_at_once),
+        TEST(test_a_missing_row_is_a_miss_and_remembered),
+        TEST(test_a_negative_copy_ends_with_its_own_age),
+        TEST(test_a_key_that_can_name_no_row_never_asks_the_store),
+        TEST(test_a_stale_copy_answers_while_it_is_refreshed),
+        TEST(test_a_stale_copy_does_not_answer_under_race_never),
+        TEST(test_a_copy_past_its_stale_window_waits_for_the_store),
+        TEST(test_race_always_asks_both_and_refreshes_a_fresh_copy),
+        TEST(test_the_loser_that_is_still_queued_is_withdrawn),
+        TEST(test_one_flight_serves_all_who_ask_meanwhile),
+        TEST(test_a_flight_goes_on_without_its_leader),
+        TEST(test_a_flight_that_all_left_still_fills_the_cache),
+        TEST(test_each_waiter_has_a_deadline_of_its_own),
+        TEST(test_a_failed_store_is_an_error_not_a_miss),
+        TEST(test_an_old_copy_answers_when_the_store_fails),
+        TEST(test_a_copy_past_stale_if_error_does_not_answer),
+        TEST(test_an_old_negative_copy_never_hides_a_failure),
+        TEST(test_a_full_queue_is_busy),
+        TEST(test_evict_drops_the_copy_and_nothing_else),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Writes and the fence, in orders that gates make happen.
+ */
+#include "common/clock.h"
+#include "common/hash.h"
+#include "server/admin/stats.h"
+#include "tests/support/lookup_fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#define OLD_BOOK "{\"id\":3,\"title\":\"Old\",\"author\":null,\"year\":null}"
+#define NEW_BOOK "{\"id\":3,\"title\":\"New\",\"author\":null,\"year\":null}"
+
+static struct fixture *set_up_with(const char *plain_writes)
+{
+    const char *const directives[] = {plain_writes, "behind-interval 1h", NULL};
+    struct fixture *f = fixture_new(directives);
+
+    fake_store_set_book(f->fake, "3", "Old", NULL, NULL);
+    stats_reset();
+    return f;
+}
+
+static int set_up(void **state)
+{
+    *state = set_up_with("plain-writes through");
+    return 0;
+}
+
+static int set_up_behind(void **state)
+{
+    *state = set_up_with("plain-writes behind");
+    return 0;
+}
+
+static int set_up_none(void **state)
+{
+    *state = set_up_with("plain-writes none");
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fixture_free(*state);
+    return 0;
+}
+
+static void put_and_wait(struct fixture *f, const char *key, const char *value)
+{
+    struct written w;
+
+    put(f, key, value, &w);
+    fixture_run_write(f, &w);
+    assert_int_equal(w.result.err, ERR_OK);
+    written_free(&w);
+}
+
+static void assert_answer(struct fixture *f, const char *key, const char *text)
+{
+    struct asked a;
+
+    assert_string_equal(ask_text(f, key, &a), text);
+    asked_free(&a);
+}
+
+/* ---- through ---- */
+
+static void test_a_write_is_in_store_and_cache_when_acknowledged(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    put_and_wait(f, "book:3", NEW_BOOK);
+    ask(f, "book:3", &a);
+
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), NEW_BOOK);
+    assert_true(fake_store_has(f->fake, "book:3"));
+    asked_free(&a);
+}
+
+static void test_a_failed_commit_changes_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct written w;
+
+    assert_answer(f, "book:3", OLD_BOOK);
+    fake_store_fail(f->fake, FAKE_COMMIT, NULL, 1, ERR_STORE_DOWN);
+    put(f, "book:3", NEW_BOOK, &w);
+    fixture_run_write(f, &w);
+    assert_int_equal(w.result.err, ERR_STORE_DOWN);
+    written_free(&w);
+
+    assert_answer(f, "book:3", OLD_BOOK);
+}
+
+static void test_a_fill_older_than_a_write_is_never_cached(void **state)
+{
+    struct fixture *f = *state;
+    struct asked before, after;
+
+    fake_store_hold_key(f->fake, FAKE_READ, FAKE_AFTER, "book:3");
+    ask(f, "book:3", &before);
+    fake_store_wait_held(f->fake, FAKE_READ, FAKE_AFTER, 1);
+    put_and_wait(f, "book:3", NEW_BOOK);
+    ask(f, "book:3", &after); /* Begun after the acknowledgement. */
+    assert_true(after.answered);
+    assert_string_equal(asked_text(&after), NEW_BOOK);
+    fake_store_release_key(f->fake, FAKE_READ, FAKE_AFTER, "book:3");
+    fixture_run(f, &before);
+
+    assert_string_equal(asked_text(&before), OLD_BOOK); /* It may. */
+    assert_answer(f, "book:3", NEW_BOOK);
+    assert_int_equal(stats_sum(STATS_fills_fenced), 1);
+    asked_free(&before);
+    asked_free(&after);
+}
+
+static void test_a_fill_that_came_before_the_fence_is_replaced(void **state)
+{
+    struct fixture *f = *state;
+    struct written w;
+
+    fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    put(f, "book:3", NEW_BOOK, &w);
+    fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    assert_answer(f, "book:3", OLD_BOOK); /* Filled while the write waits. */
+    fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    fixture_run_write(f, &w);
+
+    assert_answer(f, "book:3", NEW_BOOK);
+    written_free(&w);
+}
+
+static void test_a_delete_leaves_a_negative_copy(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+    struct written w;
+
+    assert_answer(f, "book:3", OLD_BOOK);
+    put(f, "book:3", NULL, &w);
+    fixture_run_write(f, &w);
+    assert_int_equal(w.result.n_changed, 1);
+    ask(f, "book:3", &a);
+
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), "(none)");
+}
+
+static void test_an_insert_drops_the_negative_copy_at_once(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_answer(f, "k", "(none)");
+    put_and_wait(f, "k", "v");
+
+    assert_answer(f, "k", "v");
+}
+
+static void test_a_record_key_without_an_integer_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct written w;
+
+    put(f, "book:x", NEW_BOOK, &w);
+
+    assert_true(w.answered);
+    assert_int_equal(w.result.err, ERR_INVALID);
+}
+
+/* ---- behind ---- */
+
+static size_t n_dirty(struct fixture *f)
+{
+    struct cache_usage usage;
+
+    cache_usage(f->cache, &usage);
+    return usage.dirty_entries;
+}
+
+static void test_behind_acknowledges_from_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct written w;
+
+    put(f, "k", "v", &w);
+
+    assert_true(w.answered);
+    assert_int_equal(w.result.err, ERR_OK);
+    assert_false(fake_store_has(f->fake, "k"));
+    assert_int_equal(n_dirty(f), 1);
+    assert_answer(f, "k", "v");
+    assert_int_equal(stats_sum(STATS_store_reads), 0);
+}
+
+static void test_a_dirty_copy_is_clean_when_committed(void **state)
+{
+    struct fixture *f = *state;
+
+    put_and_wait(f, "k", "v");
+    put_and_wait(f, "book:3", NEW_BOOK); /* Through: commits all before it. */
+
+    assert_true(fake_store_has(f->fake, "k"));
+    assert_int_equal(n_dirty(f), 0);
+    assert_answer(f, "k", "v");
+}
+
+static void test_a_dirty_copy_is_never_evicted(void **state)
+{
+    struct fixture *f = *state;
+
+    put_and_wait(f, "k", "v");
+
+    assert_false(lookup_evict(f->lookup, SLICE("k")));
+    assert_answer(f, "k", "v");
+}
+
+static void test_a_dirty_copy_outlives_an_older_delete(void **state)
+{
+    struct fixture *f = *state;
+    struct written gone, again;
+
+    put_and_wait(f, "k", "one");
+    fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    put(f, "k", NULL, &gone);
+    fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    put(f, "k", "two", &again); /* Younger, acknowledged first. */
+    assert_true(again.answered);
+    fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    fixture_run_write(f, &gone);
+
+    assert_int_equal(gone.result.n_changed, 1);
+    assert_answer(f, "k", "two");
+    written_free(&gone);
+}
+
+static void test_a_fill_does_not_replace_a_dirty_copy(void **state)
+{
+    struct fixture *f = *state;
+    struct asked before;
+
+    fake_store_set_plain(f->fake, "k", "old", 0);
+    fake_store_hold(f->fake, FAKE_READ, FAKE_AFTER);
+    ask(f, "k", &before);
+    fake_store_wait_held(f->fake, FAKE_READ, FAKE_AFTER, 1);
+    put_and_wait(f, "k", "new");
+    fake_store_release(f->fake, FAKE_READ, FAKE_AFTER);
+    fixture_run(f, &before);
+
+    assert_answer(f, "k", "new");
+    asked_free(&before);
+}
+
+static void test_a_dirty_copy_answers_alone_under_race_always(void **state)
+{
+    struct fixture *f = *state;
+
+    fixture_set(f, "race", "always");
+    fake_store_set_plain(f->fake, "k", "old", 0);
+    put_and_wait(f, "k", "new");
+
+    assert_answer(f, "k", "new");
+    assert_int_equal(stats_sum(STATS_store_reads), 0);
+}
+
+static void test_closing_commits_what_was_acknowledged(void **state)
+{
+    struct fixture *f = *state;
+
+    put_and_wait(f, "k", "v");
+    store_close(f->store);
+    f->store = NULL;
+
+    assert_true(fake_store_has(f->fake, "k"));
+}
+
+/* ---- none ---- */
+
+static void test_none_keeps_plain_keys_in_memory_only(void **state)
+{
+    struct fixture *f = *state;
+    struct written w;
+
+    put_and_wait(f, "k", "v");
+    assert_answer(f, "k", "v");
+    assert_answer(f, "other", "(none)");
+    put(f, "k", NULL, &w);
+
+    assert_int_equal(w.result.n_changed, 1);
+    assert_answer(f, "k", "(none)");
+    assert_int_equal(fake_store_calls(f->fake, FAKE_READ), 0);
+    assert_int_equal(fake_store_calls(f->fake, FAKE_APPLY), 0);
+}
+
+#define THROUGH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define BEHIND(name) \
+    cmocka_unit_test_setup_teardown(name, set_up_behind, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        THROUGH(test_a_write_is_in_store_and_cache_when_acknowledged),
+        THROUGH(test_a_failed_commit_changes_nothing),
+        THROUGH(test_a_fill_older_than_a_write_is_never_cached),
+        THROUGH(test_a_fill_that_came_before_the_fence_is_replaced),
+        THROUGH(test_a_delete_leaves_a_negative_copy),
+        THROUGH(test_an_insert_drops_the_negative_copy_at_once),
+        THROUGH(test_a_record_key_without_an_integer_is_refused),
+        BEHIND(test_behind_acknowledges_from_memory),
+        BEHIND(test_a_dirty_copy_is_clean_when_committed),
+        BEHIND(test_a_dirty_copy_is_never_evicted),
+        BEHIND(test_a_dirty_copy_outlives_an_older_delete),
+        BEHIND(test_a_fill_does_not_replace_a_dirty_copy),
+        BEHIND(test_a_dirty_copy_answers_alone_under_race_always),
+        BEHIND(test_closing_commits_what_was_acknowledged),
+        cmocka_unit_test_setup_teardown(
+            test_none_keeps_plain_keys_in_memory_only, set_up_none, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
