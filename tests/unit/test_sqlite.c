@@ -17,6 +17,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/admin/stats.h"
+#include "tests/support/faulty_vfs.h"
 #include "tests/support/store_calls.h"
 
 #define MS INT64_C(1000)
@@ -787,6 +788,51 @@ static void test_a_trigger_may_refuse_a_write_or_a_transaction(void **state)
     sqlite3_close(db);
 }
 
+/* ---- a disk that fails ---- */
+
+static void
+test_a_commit_that_does_not_reach_the_disk_is_no_success(void **state)
+{
+    struct written deferred;
+
+    (void)state;
+    store_bed_set(&bed, "behind-interval", "1h");
+    written_init(&deferred, "deferred", "1");
+    deferred.write.deferred = true;
+    assert_int_equal(written_start(bed.store, &deferred), ERR_OK);
+    faulty_vfs_fail(FAULTY_SYNC, 1, SQLITE_IOERR_FSYNC);
+    assert_int_equal(write_now(bed.store, "k", "v"), ERR_STORE_DOWN);
+
+    assert_string_equal(read_text("k"), "(none)");
+    assert_int_equal(deferred.n_done, 0);
+    assert_int_equal(write_now(bed.store, "other", ""), ERR_OK);
+    written_wait(&deferred);
+    assert_int_equal(deferred.err, ERR_OK);
+    assert_string_equal(read_text("deferred"), "1");
+    assert_string_equal(read_text("k"), "(none)");
+    written_destroy(&deferred);
+}
+
+static void test_a_full_disk_fails_writes_and_not_reads(void **state)
+{
+    struct written w;
+
+    (void)state;
+    faulty_vfs_fail(FAULTY_WRITE, 1, SQLITE_FULL);
+    written_init(&w, "book:1", "{\"title\":\"x\"}");
+    assert_int_equal(written_start(bed.store, &w), ERR_OK);
+    written_wait(&w);
+    assert_int_equal(w.err, ERR_STORE_DOWN);
+    assert_non_null(strstr(buf_string(&w.detail), "full"));
+    written_destroy(&w);
+
+    assert_string_equal(
+        read_text("book:1"),
+        "1|The Hitchhiker's Guide to the Galaxy|Douglas Adams|1979");
+    assert_int_equal(write_now(bed.store, "book:1", "{\"title\":\"x\"}"),
+                     ERR_OK);
+}
+
 /* ---- the log ---- */
 
 static off_t log_size(void)
@@ -806,12 +852,11 @@ static void test_the_log_is_moved_into_the_file(void **state)
 
     (void)state;
     value[size] = '\0';
-    for (int i = 0; i < 40; i++) { /* 40 MiB through a log of 4. */
+    for (int i = 0; i < 40; i++) {        /* 40 MiB through a log of 4. */
         memset(value, 'a' + i % 2, size); /* What is equal is not written. */
         put("k", value);
     }
 
-    print_message("%d %ld\n", (int)(stats_sum(STATS_store_checkpoints) - checkpoints), (long)log_size());
     assert_true(stats_sum(STATS_store_checkpoints) - checkpoints >= 5);
     assert_true(log_size() < 8 << 20);
     store_bed_close(&bed);
@@ -853,9 +898,12 @@ int main(void)
         CASE(test_a_write_waits_for_another_programs_transaction),
         CASE(test_a_transaction_that_does_not_end_locks_the_store),
         CASE(test_a_trigger_may_refuse_a_write_or_a_transaction),
+        CASE(test_a_commit_that_does_not_reach_the_disk_is_no_success),
+        CASE(test_a_full_disk_fails_writes_and_not_reads),
         CASE(test_the_log_is_moved_into_the_file),
     };
 
     log_set_level(LOG_LEVEL_ERROR);
+    faulty_vfs_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
