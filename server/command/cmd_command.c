@@ -131,7 +131,7 @@ enum command_status cmd_command_info(struct request *r)
     for (size_t i = 2; i < r->argc; i++) {
         const struct command *c = command_by_name(r->argv[i]);
         if (c == NULL) {
-            reply_null_array(&r->reply);
+            reply_null(&r->reply);
         } else {
             reply_info(&r->reply, c);
         }

@@ -124,8 +124,7 @@ enum command_status cmd_select(struct request *r)
 {
     int64_t index;
 
-    if (!slice_to_int64(r->argv[1], &index)) {
-        reply_error(&r->reply, "ERR invalid DB index");
+    if (!arg_integer(r, 1, &index)) {
         return COMMAND_DONE;
     }
     if (index != 0) {
