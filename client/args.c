@@ -26,16 +26,12 @@ const struct subcommand subcommands[SUBCOMMAND_COUNT] = {
 #define ON(name) (1U << SUBCOMMAND_##name)
 
 const struct option_info option_infos[OPTION_COUNT] = {
-#define OPTION(field, kind_, letter_, name_, argument_, standard_, where, \
-               summary_)                                                  \
-    {.name = name_,                                                       \
-     .argument = argument_,                                               \
-     .standard = standard_,                                               \
-     .summary = summary_,                                                 \
-     .kind = ARGS_##kind_,                                                \
-     .letter = letter_,                                                   \
-     .commands = where,                                                   \
-     .offset = offsetof(struct options, field)},
+/* clang-format off */
+#define OPTION(field, type, short_form, long_form, value, preset, where, text) \
+    {.name = long_form, .argument = value, .standard = preset,                 \
+     .summary = text, .kind = ARGS_##type, .letter = short_form,               \
+     .commands = where, .offset = offsetof(struct options, field)},
+/* clang-format on */
 #include "client/options.def"
 };
 

@@ -97,3 +97,17 @@ void book_json(struct buf *b, const struct book *book)
 {
     output_json_object(b, book_columns, book->cells, BOOK_COLUMNS);
 }
+
+void book_send(const struct book *book, int64_t id, struct session *session)
+{
+    struct buf key = {0};
+    struct buf json = {0};
+
+    book_key(&key, id);
+    book_json(&json, book);
+    const struct slice words[] = {SLICE("SET"), buf_slice(&key),
+                                  buf_slice(&json)};
+    session_send(session, words, ARRAY_LEN(words));
+    buf_destroy(&json);
+    buf_destroy(&key);
+}

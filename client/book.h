@@ -12,6 +12,7 @@
 #include "common/buf.h"
 
 struct reply;
+struct session;
 
 enum book_column { BOOK_ID, BOOK_TITLE, BOOK_AUTHOR, BOOK_YEAR, BOOK_COLUMNS };
 
@@ -43,5 +44,9 @@ bool book_from_json(struct book *book, struct slice json, struct buf *text);
 
 /* Appends the book as a JSON object, as bookd takes and gives it. */
 void book_json(struct buf *b, const struct book *book);
+
+/* Has 'session' send the whole of 'book' as the book 'id', in place of what is
+ * there; the reply is still to be received. */
+void book_send(const struct book *book, int64_t id, struct session *session);
 
 #endif

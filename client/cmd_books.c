@@ -176,25 +176,13 @@ static struct reply *ask_about(struct session *session, const char *command,
     return reply;
 }
 
-/* Sends the whole of 'book' under 'id'. */
-static enum status put(struct session *session, int64_t id,
-                       const struct book *book)
+/* Receives the reply to a write. */
+static enum status finish_write(struct session *session)
 {
-    struct buf key = {0};
-    struct buf json = {0};
-    struct reply *reply;
-    enum status status;
+    struct reply *reply = session_receive(session);
+    const enum status status = session_check(session, reply);
 
-    book_key(&key, id);
-    book_json(&json, book);
-    const struct slice words[] = {SLICE("SET"), buf_slice(&key),
-                                  buf_slice(&json)};
-    session_send(session, words, ARRAY_LEN(words));
-    reply = session_receive(session);
-    status = session_check(session, reply);
     reply_free(reply);
-    buf_destroy(&json);
-    buf_destroy(&key);
     return status;
 }
 
@@ -284,21 +272,20 @@ enum status command_add(struct client *client)
     }
     buf_append_int64(&text, id);
     book.cells[BOOK_ID] = cell_make(buf_slice(&text));
-    status = put(client->session, id, &book);
+    book_send(&book, id, client->session);
+    status = finish_write(client->session);
     buf_destroy(&text);
     return status == STATUS_OK ? show_one(client, id) : status;
 }
 
 /* Sends the columns that were given, and no others. */
-static enum status put_columns(struct session *session, int64_t id,
-                               const struct book *book,
-                               const bool given[BOOK_COLUMNS])
+static void send_columns(const struct book *book,
+                         const bool given[BOOK_COLUMNS], int64_t id,
+                         struct session *session)
 {
     struct slice words[2 + 2 * BOOK_COLUMNS] = {SLICE("HSET")};
     struct buf key = {0};
     size_t n = 2;
-    struct reply *reply;
-    enum status status;
 
     book_key(&key, id);
     words[1] = buf_slice(&key);
@@ -309,11 +296,7 @@ static enum status put_columns(struct session *session, int64_t id,
         }
     }
     session_send(session, words, n);
-    reply = session_receive(session);
-    status = session_check(session, reply);
-    reply_free(reply);
     buf_destroy(&key);
-    return status;
 }
 
 /* Changes the book 'id', which 'reply' (to HGETALL) holds, to what was given.
@@ -339,8 +322,12 @@ static enum status change(struct session *session, int64_t id,
     if (!check_title(&book)) {
         return STATUS_USAGE;
     }
-    return empties ? put(session, id, &book)
-                   : put_columns(session, id, wanted, given);
+    if (empties) {
+        book_send(&book, id, session);
+    } else {
+        send_columns(wanted, given, id, session);
+    }
+    return finish_write(session);
 }
 
 enum status command_set(struct client *client)

@@ -12,7 +12,6 @@
 #include "common/mem.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -135,6 +134,16 @@ static bool write_book(int64_t id, const struct book *book, void *context)
     return true;
 }
 
+static void report(const struct exporter *export)
+{
+    struct buf line = {0};
+
+    print_count(&line, export->n_written, "book", "books");
+    buf_printf(&line, " written to %s\n", export->path);
+    print_write(stdout, &line);
+    buf_destroy(&line);
+}
+
 enum status command_export(struct client *client)
 {
     const struct args *args = client->args;
@@ -166,8 +175,7 @@ enum status command_export(struct client *client)
     }
     status = close_file(&export, status);
     if (status == STATUS_OK && export.path != NULL && !export.special) {
-        printf("%" PRId64 " books written to %s\n", export.n_written,
-               export.path);
+        report(&export);
     }
     id_list_destroy(&list);
     return status;

@@ -10,7 +10,8 @@
 
 #include <stdio.h>
 
-#define TEXT_COLUMNS 80 /* Longer lines are hard to read. */
+#define TEXT_COLUMNS_MAX 80 /* Longer lines are hard to read … */
+#define TEXT_COLUMNS_MIN 50 /* … and so are columns of single words. */
 
 #define TOPIC(name, title, text) {name, title, text},
 const struct help_topic help_topics[] = {
@@ -32,13 +33,22 @@ const size_t help_n_variables = ARRAY_LEN(help_variables);
 
 /* ---- layout ---- */
 
+static size_t text_columns(void)
+{
+    const int columns = print_stdout()->columns;
+
+    if (columns < TEXT_COLUMNS_MIN) {
+        return TEXT_COLUMNS_MIN;
+    }
+    return columns > TEXT_COLUMNS_MAX ? TEXT_COLUMNS_MAX : (size_t)columns;
+}
+
 /* Appends one paragraph, 'size' bytes of ASCII at 'text', wrapped, each line
  * indented by 'indent'; the first begins at column 'at'. */
 static void wrap(struct buf *b, const char *text, size_t size, size_t indent,
                  size_t at)
 {
-    const size_t terminal = (size_t)print_stdout()->columns;
-    const size_t columns = terminal < TEXT_COLUMNS ? terminal : TEXT_COLUMNS;
+    const size_t columns = text_columns();
 
     for (size_t i = 0; i < size;) {
         const char *space = memchr(text + i, ' ', size - i);

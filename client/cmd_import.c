@@ -290,19 +290,11 @@ static bool settle(struct import *import)
 
 static void send_book(struct import *import, const struct book *book)
 {
-    struct buf key = {0};
-    struct buf json = {0};
     int64_t id = 0;
 
     (void)book_id(book, &id); /* It was checked. */
-    book_key(&key, id);
-    book_json(&json, book);
-    const struct slice words[] = {SLICE("SET"), buf_slice(&key),
-                                  buf_slice(&json)};
-    session_send(import->session, words, ARRAY_LEN(words));
+    book_send(book, id, import->session);
     import->lines[import->n_sent++] = csv_line(import->csv);
-    buf_destroy(&json);
-    buf_destroy(&key);
 }
 
 static void import_records(struct import *import)
@@ -339,6 +331,8 @@ static void import_records(struct import *import)
 
 static void report(struct import *import)
 {
+    struct buf line = {0};
+
     progress_clear(&import->progress);
     if (ferror(import->file)) {
         complain("cannot read %s: %s", import->name, strerror(errno));
@@ -347,8 +341,12 @@ static void report(struct import *import)
     if (import->n_refused > 0 && import->status == STATUS_OK) {
         import->status = STATUS_REFUSED;
     }
-    printf("%" PRId64 " books imported, %" PRId64 " lines refused\n",
-           import->n_imported, import->n_refused);
+    print_count(&line, import->n_imported, "book", "books");
+    buf_append_string(&line, " imported, ");
+    print_count(&line, import->n_refused, "line", "lines");
+    buf_append_string(&line, " refused\n");
+    print_write(stdout, &line);
+    buf_destroy(&line);
 }
 
 enum status command_import(struct client *client)

@@ -88,7 +88,7 @@ static void append_server(struct buf *b, const struct info *info,
 static void append_cache(struct buf *b, const struct info *info)
 {
     append_label(b, "cache");
-    buf_printf(b, "%" PRId64 " copies, ", info_number(info, "cache_entries"));
+    print_count(b, info_number(info, "cache_entries"), "copy, ", "copies, ");
     append_size(b, info_number(info, "cache_used_bytes"));
     buf_append_string(b, " of ");
     append_size(b, info_number(info, "cache_max_bytes"));

@@ -212,6 +212,13 @@ void print_styled(struct buf *b, const struct terminal *terminal,
     }
 }
 
+void print_count(struct buf *b, int64_t n, const char *one, const char *many)
+{
+    buf_append_int64(b, n);
+    buf_append_char(b, ' ');
+    buf_append_string(b, n == 1 ? one : many);
+}
+
 void print_tsv(struct buf *b, struct slice s)
 {
     for (size_t i = 0; i < s.size; i++) {

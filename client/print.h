@@ -60,6 +60,9 @@ void print_cell(struct buf *b, struct slice safe, size_t width,
 void print_styled(struct buf *b, const struct terminal *terminal,
                   enum style style, const char *text);
 
+/* Appends "1 book" or "2 books". */
+void print_count(struct buf *b, int64_t n, const char *one, const char *many);
+
 /* ---- text in a pipe ---- */
 
 /* Appends 's' with tab, newline, carriage return and backslash as \t \n \r

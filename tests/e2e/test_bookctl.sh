@@ -286,6 +286,33 @@ test_import_refuses_what_it_cannot_map() {
     expect_like '*Hitchhiker*' bc get 1
 }
 
+# A store whose table refuses the books that satisfy the SQL condition "$1".
+start_bookd_that_refuses() {
+    needs sqlite3
+    start_bookd
+    stop_bookd
+    sqlite3 bookd.db "CREATE TRIGGER no BEFORE INSERT ON books WHEN $1
+        BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+    start_bookd
+}
+
+test_import_names_the_lines_that_the_store_refuses() {
+    start_bookd_that_refuses 'NEW.id = 22'
+    printf 'id,title,author,year\n%s,a,,\n22,b,,\n23,c,,\n' 21 >books.csv
+    exits 4 bc import books.csv
+    equal '2 books imported, 1 lines refused' "$out"
+    like 'bookctl: books.csv line 3: ERR *' "$err"
+    exits 4 bc add 22 title=b
+}
+
+test_import_gives_up_when_a_whole_batch_is_refused() {
+    start_bookd_that_refuses 'NEW.id > 20'
+    { echo id,title; seq -f '%g,title' 21 3000; } >books.csv
+    exits 4 bc import books.csv
+    equal '0 books imported, 500 lines refused' "$out"
+    like '*refused a whole batch of 500; giving up' "$err"
+}
+
 test_import_of_ten_thousand_real_books() {
     local xz=${BOOKD_SHARED:-}/data/goodbooks-10k/books.csv.xz
     [ -r "$xz" ] || skip "there is no $xz"
