@@ -10,5 +10,5 @@ fi
 # LINT_CPPFLAGS are relative to the build directory, where we are.
 # shellcheck disable=SC2086 # several words are meant
 find "$BOOKD_SRC"/{common,server,client,tests} -name '*.c' -print0 |
-    xargs -0 -n 8 -P 2 clang -fsyntax-only -std=c11 -pthread $LINT_CPPFLAGS \
+    xargs -0 -n 8 -P "$(nproc)" clang -fsyntax-only -std=c11 -pthread $LINT_CPPFLAGS \
         -UNDEBUG -Wthread-safety -Wthread-safety-beta -Werror
