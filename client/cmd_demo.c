@@ -194,11 +194,13 @@ static void show_totals(const struct totals *totals, int64_t took_us)
 {
     struct buf line = {0};
 
+    print_count(&line,
+                totals->n[SOURCE_CACHE] + totals->n[SOURCE_STORE] +
+                    totals->n[SOURCE_NONE],
+                "answer", "answers");
     buf_printf(&line,
-               "%" PRId64 " answers: %" PRId64 " from cache, %" PRId64
-               " from database, %" PRId64 " not found",
-               totals->n[SOURCE_CACHE] + totals->n[SOURCE_STORE] +
-                   totals->n[SOURCE_NONE],
+               ": %" PRId64 " from cache, %" PRId64 " from database, %" PRId64
+               " not found",
                totals->n[SOURCE_CACHE], totals->n[SOURCE_STORE],
                totals->n[SOURCE_NONE]);
     if (totals->n[SOURCE_FAILED] > 0) {

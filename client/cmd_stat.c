@@ -76,13 +76,13 @@ static void append_server(struct buf *b, const struct info *info,
     buf_append_char(b, '\n');
 
     append_label(b, "clients");
-    buf_printf(b,
-               "%" PRId64 " now, %" PRId64 " since start; %" PRId64
-               " commands, %" PRId64 " errors\n",
+    buf_printf(b, "%" PRId64 " now, %" PRId64 " since start; ",
                info_number(info, "connected_clients"),
-               info_number(info, "total_connections_received"),
-               info_number(info, "total_commands_processed"),
-               info_number(info, "total_error_replies"));
+               info_number(info, "total_connections_received"));
+    print_count(b, info_number(info, "total_commands_processed"), "command, ",
+                "commands, ");
+    print_count(b, info_number(info, "total_error_replies"), "error\n",
+                "errors\n");
 }
 
 static void append_cache(struct buf *b, const struct info *info)
@@ -117,11 +117,12 @@ static void append_lookups(struct buf *b, const struct info *info)
     append_label(b, "races");
     buf_printf(b,
                "%" PRId64 "; %" PRId64 " won by the cache, %" PRId64
-               " by the store; %" PRId64 " lookups joined a read under way\n",
+               " by the store; ",
                info_number(info, "lookup_races"),
                info_number(info, "races_won_by_cache"),
-               info_number(info, "races_won_by_store"),
-               info_number(info, "flights_joined"));
+               info_number(info, "races_won_by_store"));
+    print_count(b, info_number(info, "flights_joined"), "lookup", "lookups");
+    buf_append_string(b, " joined a read under way\n");
 }
 
 static void append_store(struct buf *b, const struct info *info)

@@ -229,7 +229,7 @@ test_import_replaces_whole_books() {
     start_bookd
     printf 'id,title,author\n3,Cities,\n' >books.csv
     expect 'bookctl: books.csv has no column year: it will be missing
-1 books imported, 0 lines refused' bc import books.csv
+1 book imported, 0 lines refused' bc import books.csv
     expect '{"id":3,"title":"Cities","author":null,"year":null}' bc get 3 --json
 }
 
@@ -300,7 +300,7 @@ test_import_names_the_lines_that_the_store_refuses() {
     start_bookd_that_refuses 'NEW.id = 22'
     printf 'id,title,author,year\n%s,a,,\n22,b,,\n23,c,,\n' 21 >books.csv
     exits 4 bc import books.csv
-    equal '2 books imported, 1 lines refused' "$out"
+    equal '2 books imported, 1 line refused' "$out"
     like 'bookctl: books.csv line 3: ERR *' "$err"
     exits 4 bc add 22 title=b
 }
@@ -448,7 +448,7 @@ test_stat_is_readable_and_complete() {
     bc get 3 >/dev/null
     bc get 3 >/dev/null
     exits 0 bc stat
-    like "bookd     *on 127.0.0.1:$port, process *clients   * now*cache     1 copies*lookups   2; 50.0% from the cache, 50.0% from the store*store     sqlite:*bookd.db; 1 reads*" "$out"
+    like "bookd     *on 127.0.0.1:$port, process *clients   * now*cache     1 copy*lookups   2; 50.0% from the cache, 50.0% from the store*store     sqlite:*bookd.db; 1 read,*" "$out"
     exits 0 bc stat --json
     like '{*"lookups": 2,*"store_reads": 1,*}' "$out"
 }
