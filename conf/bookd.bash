@@ -1,0 +1,51 @@
+# bash completion for bookd
+_bookd() {
+    local word=${COMP_WORDS[COMP_CWORD]} words
+    case ${COMP_WORDS[COMP_CWORD - 1]} in
+    --loglevel) words='debug info notice warn error' ;;
+    --seed-books) words='yes no' ;;
+    --store-durability) words='full normal' ;;
+    --record-writes) words='through' ;;
+    --plain-writes) words='through behind none' ;;
+    --race) words='never stale always' ;;
+    --*) words= ;;
+    *) words='--help --version --check-config --print-config
+        --bind
+        --port
+        --unixsocket
+        --unixsocketperm
+        --tcp-backlog
+        --tcp-keepalive
+        --timeout
+        --maxclients
+        --io-threads
+        --proto-max-bulk-len
+        --client-query-buffer-limit
+        --dir
+        --databases
+        --loglevel
+        --shutdown-timeout
+        --store
+        --seed-books
+        --store-threads
+        --store-concurrency
+        --store-queue
+        --store-timeout
+        --store-durability
+        --store-delay
+        --store-jitter
+        --store-error-rate
+        --record-writes
+        --plain-writes
+        --behind-interval
+        --maxmemory
+        --cache-shards
+        --race
+        --max-age
+        --stale-while-revalidate
+        --stale-if-error
+        --negative-max-age' ;;
+    esac
+    mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
+}
+complete -o default -F _bookd bookd
