@@ -2,6 +2,7 @@
 #include "server/command/client.h"
 
 #include "common/mem.h"
+#include "server/admin/stats.h"
 
 #include <assert.h>
 
@@ -43,6 +44,7 @@ void request_finish(struct request *r)
 {
     assert(!r->finished);
     r->finished = true;
+    stats_add(STATS_total_error_replies, r->reply.n_errors);
     if (r->client == NULL) {
         request_free(r); /* The connection has gone, and nobody else knows. */
         return;

@@ -42,8 +42,8 @@ struct client {
     char local_address[CLIENT_ADDRESS_SIZE]; /* Ours. */
 
     bool close_after_reply; /* Set by QUIT and by errors that end it. */
-    struct buf scratch;     /* Room for a handler during one call; emptied and
-                               kept small by command_run(). */
+    struct buf *scratch;    /* Of the loop: room for a handler during one
+                               call; emptied by command_run(). */
 
     /* Shown by CLIENT LIST; written on the loop, read anywhere, relaxed. */
     _Atomic int64_t last_active_us;

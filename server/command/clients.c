@@ -73,7 +73,6 @@ void clients_remove(struct clients *clients, struct client *client)
     free(client->name);
     free(client->library_name);
     free(client->library_version);
-    buf_destroy(&client->scratch);
 }
 
 size_t clients_count(struct clients *clients)

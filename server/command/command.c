@@ -168,22 +168,19 @@ static bool arity_fits(const struct command *command, size_t argc)
 /* Scratch larger than this is given back after the call. */
 #define SCRATCH_KEPT_BYTES ((size_t)64 << 10)
 
-static void empty_scratch(struct client *client)
+static void empty_scratch(struct buf *scratch)
 {
-    if (client->scratch.capacity > SCRATCH_KEPT_BYTES) {
-        buf_destroy(&client->scratch);
+    if (scratch->capacity > SCRATCH_KEPT_BYTES) {
+        buf_destroy(scratch);
     }
-    buf_clear(&client->scratch);
+    buf_clear(scratch);
 }
 
-enum command_status command_run(struct request *request)
+static enum command_status run(struct request *request)
 {
     struct client *client = request->client;
     const struct command *command = request->command;
 
-    stats_count(STATS_total_commands_processed);
-    atomic_store_explicit(&client->last_active_us, request->start_us,
-                          memory_order_relaxed);
     if (command == NULL) {
         reply_unknown(request);
         return COMMAND_DONE;
@@ -195,8 +192,22 @@ enum command_status command_run(struct request *request)
                      command->name);
         return COMMAND_DONE;
     }
-    const enum command_status status = command->run(request);
-    empty_scratch(client);
+    return command->run(request);
+}
+
+enum command_status command_run(struct request *request)
+{
+    struct client *client = request->client;
+    struct buf *scratch = client->scratch;
+
+    stats_count(STATS_total_commands_processed);
+    atomic_store_explicit(&client->last_active_us, request->start_us,
+                          memory_order_relaxed);
+    const enum command_status status = run(request);
+    if (status == COMMAND_DONE) {
+        stats_add(STATS_total_error_replies, request->reply.n_errors);
+    }
+    empty_scratch(scratch);
     return status;
 }
 

@@ -40,7 +40,7 @@ enum command_status read_key(struct request *request, struct slice key,
 
     request->on_answer = on_answer;
     struct pending_lookup *pending = lookup_get(
-        client->server->lookup, key, &caller, &client->scratch, &answer);
+        client->server->lookup, key, &caller, client->scratch, &answer);
     if (pending == NULL) {
         answer_one(request, &answer);
         return COMMAND_DONE;

@@ -76,6 +76,7 @@ void conn_open(struct loop *loop, struct server *server, int fd)
     *client = (struct client){
         .server = server,
         .home = loop_home(loop),
+        .scratch = &conns->work,
         .protocol = 2,
         .fd = fd,
         .created_us = clock_now_us(),

@@ -58,6 +58,7 @@ struct conns {
     struct ticker *sweep;          /* Looks for idle connections. */
     int64_t now_us;                /* When the conn_work() under way began. */
     char *scratch;                 /* CONN_READ_BYTES, read into by all. */
+    struct buf work;               /* The clients' 'scratch', for handlers. */
     struct buf spare_output;       /* Empty; lent while replies are made. */
     struct request *spare_request; /* Lent while a command runs; or NULL. */
     struct request *running;       /* Inside command_run() now; or NULL. */

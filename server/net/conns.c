@@ -69,6 +69,7 @@ static void destroy(void *arg)
     buf_destroy(&conns->spare_output);
     free(conns->spare_request);
     free(conns->scratch);
+    buf_destroy(&conns->work);
     free(conns);
 }
 

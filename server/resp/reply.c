@@ -74,6 +74,7 @@ static void end_error(struct reply *r, size_t start)
         }
     }
     raw(r, SLICE("\r\n"));
+    r->n_errors++;
 }
 
 void reply_error(struct reply *r, const char *text)

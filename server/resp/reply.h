@@ -20,6 +20,7 @@
 struct reply {
     struct buf *out; /* Borrowed. */
     int protocol;    /* 2 or 3. */
+    unsigned n_errors; /* Error lines written so far. */
 };
 
 void reply_simple(struct reply *r, const char *text); /* +text */

@@ -109,7 +109,7 @@ static void on_answer(void *arg, const struct answer *answer)
     a->answer.bytes = buf_slice(&a->bytes);
 }
 
-void ask(struct fixture *f, const char *key, struct asked *a)
+void fixture_ask(struct fixture *f, const char *key, struct asked *a)
 {
     const struct lookup_caller caller = {
         .home = chan_tx(f->home), .done = on_answer, .arg = a};
@@ -147,7 +147,7 @@ const char *asked_text(struct asked *a)
 
 const char *ask_text(struct fixture *f, const char *key, struct asked *a)
 {
-    ask(f, key, a);
+    fixture_ask(f, key, a);
     fixture_run(f, a);
     return asked_text(a);
 }
@@ -170,8 +170,8 @@ static void on_written(void *arg, const struct update_result *result)
     w->result.detail = buf_slice(&w->detail);
 }
 
-void put(struct fixture *f, const char *key, const char *value,
-         struct written *w)
+void fixture_put(struct fixture *f, const char *key, const char *value,
+                 struct written *w)
 {
     struct slice id;
     const bool record =

@@ -5,8 +5,8 @@
  *
  *     struct fixture *f = fixture_new();
  *     struct asked a;
- *     ask(f, "book:3", &a);      answered at once (a.answered), or pending
- *     fixture_run(f, &a);        … until it is, running what comes home
+ *     fixture_ask(f, "book:3", &a);      answered at once (a.answered), or
+ * pending fixture_run(f, &a);        … until it is, running what comes home
  *     asked_free(&a);
  *
  * Thread-safety: the test thread, except that the store has threads of its own.
@@ -54,7 +54,7 @@ struct fixture *fixture_new(const char *const *directives);
 void fixture_free(struct fixture *f);
 void fixture_set(struct fixture *f, const char *directive, const char *value);
 
-void ask(struct fixture *f, const char *key, struct asked *a);
+void fixture_ask(struct fixture *f, const char *key, struct asked *a);
 void asked_free(struct asked *a);
 /* Runs tasks until 'a' is answered. */
 void fixture_run(struct fixture *f, struct asked *a);
@@ -64,8 +64,8 @@ const char *ask_text(struct fixture *f, const char *key, struct asked *a);
 const char *asked_text(struct asked *a);
 
 /* Writes; NULL 'value' deletes. */
-void put(struct fixture *f, const char *key, const char *value,
-         struct written *w);
+void fixture_put(struct fixture *f, const char *key, const char *value,
+                 struct written *w);
 void fixture_run_write(struct fixture *f, struct written *w);
 void written_free(struct written *w);
 

@@ -77,7 +77,7 @@ static void settle(struct fixture *f, const char *key)
 
     config_format(f->config, CONFIG_race, &race);
     fixture_set(f, "race", "never");
-    ask(f, key, &a);
+    fixture_ask(f, key, &a);
     fixture_run(f, &a);
     fixture_set(f, "race", buf_string(&race));
     asked_free(&a);
@@ -107,7 +107,7 @@ static void test_a_fresh_copy_is_answered_by_the_cache_at_once(void **state)
 
     warm(f);
     clock_advance(59 * SECOND);
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
 
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), tale);
@@ -123,7 +123,7 @@ static void test_a_missing_row_is_a_miss_and_remembered(void **state)
     struct asked a;
 
     assert_string_equal(ask_text(f, "book:99", &a), "(none)");
-    ask(f, "book:99", &a);
+    fixture_ask(f, "book:99", &a);
 
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), "(none)");
@@ -159,7 +159,7 @@ static void test_a_key_that_can_name_no_row_never_asks_the_store(void **state)
 
     for (size_t i = 0; i < sizeof keys / sizeof keys[0]; i++) {
         struct asked a;
-        ask(f, keys[i], &a);
+        fixture_ask(f, keys[i], &a);
         assert_true(a.answered);
         assert_string_equal(asked_text(&a), "(none)");
     }
@@ -176,13 +176,13 @@ static void test_a_stale_copy_answers_while_it_is_refreshed(void **state)
     warm(f);
     change_tale(f);
     clock_advance(61 * SECOND);
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), tale);
     asked_free(&a);
 
     settle(f, "book:3");
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), tale_again);
     assert_int_equal(stats_sum(STATS_refreshes), 1);
@@ -213,7 +213,7 @@ static void test_a_copy_past_its_stale_window_waits_for_the_store(void **state)
     warm(f);
     change_tale(f);
     clock_advance(361 * SECOND);
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
     assert_false(a.answered);
     fixture_run(f, &a);
 
@@ -232,7 +232,7 @@ static void test_race_always_asks_both_and_refreshes_a_fresh_copy(void **state)
     change_tale(f);
     fixture_set(f, "race", "always");
     fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), tale);
     asked_free(&a);
@@ -240,12 +240,12 @@ static void test_race_always_asks_both_and_refreshes_a_fresh_copy(void **state)
     /* Somebody who must have the store's answer waits on the same flight. */
     fixture_set(f, "race", "never");
     fixture_set(f, "max-age", "0s");
-    ask(f, "book:3", &joined);
+    fixture_ask(f, "book:3", &joined);
     fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
     fixture_run(f, &joined);
     asked_free(&joined);
     fixture_set(f, "max-age", "60s");
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), tale_again);
     assert_int_equal(stats_sum(STATS_lookup_races), 1);
@@ -263,9 +263,9 @@ static void test_the_loser_that_is_still_queued_is_withdrawn(void **state)
     fixture_set(f, "store-concurrency", "1");
     fixture_set(f, "race", "always");
     fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
-    ask(f, "book:7", &holder);
+    fixture_ask(f, "book:7", &holder);
     const unsigned reads = fake_store_reads(f->fake, "book:3");
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
     assert_true(a.answered);
 
     assert_int_equal(stats_sum(STATS_reads_withdrawn), 1);
@@ -287,7 +287,7 @@ static void test_one_flight_serves_all_who_ask_meanwhile(void **state)
 
     fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
     for (size_t i = 0; i < N_WAITERS; i++) {
-        ask(f, "book:3", &waiters[i]);
+        fixture_ask(f, "book:3", &waiters[i]);
         assert_false(waiters[i].answered);
     }
     fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
@@ -308,8 +308,8 @@ static void test_a_flight_goes_on_without_its_leader(void **state)
     struct asked leader, follower;
 
     fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
-    ask(f, "book:3", &leader);
-    ask(f, "book:3", &follower);
+    fixture_ask(f, "book:3", &leader);
+    fixture_ask(f, "book:3", &follower);
     lookup_cancel(leader.pending);
     fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
     fixture_run(f, &follower);
@@ -326,7 +326,7 @@ static void test_a_flight_that_all_left_still_fills_the_cache(void **state)
     struct asked a;
 
     fake_store_hold(f->fake, FAKE_READ, FAKE_AFTER);
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
     fake_store_wait_held(f->fake, FAKE_READ, FAKE_AFTER, 1);
     lookup_cancel(a.pending);
     asked_free(&a);
@@ -342,9 +342,9 @@ static void test_each_waiter_has_a_deadline_of_its_own(void **state)
     struct asked early, late;
 
     fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
-    ask(f, "book:3", &early);
+    fixture_ask(f, "book:3", &early);
     clock_advance(1 * SECOND);
-    ask(f, "book:3", &late);
+    fixture_ask(f, "book:3", &late);
     clock_advance(1 * SECOND);
     fixture_run(f, &early);
     assert_string_equal(asked_text(&early), "the store did not answer in time");
@@ -422,8 +422,8 @@ static void test_a_full_queue_is_busy(void **state)
     fixture_set(f, "store-concurrency", "1");
     fixture_set(f, "store-queue", "0");
     fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
-    ask(f, "book:7", &holder);
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:7", &holder);
+    fixture_ask(f, "book:3", &a);
 
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), "the store has too much to do");

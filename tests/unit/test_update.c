@@ -54,7 +54,7 @@ static void put_and_wait(struct fixture *f, const char *key, const char *value)
 {
     struct written w;
 
-    put(f, key, value, &w);
+    fixture_put(f, key, value, &w);
     fixture_run_write(f, &w);
     assert_int_equal(w.result.err, ERR_OK);
     written_free(&w);
@@ -76,7 +76,7 @@ static void test_a_write_is_in_store_and_cache_when_acknowledged(void **state)
     struct asked a;
 
     put_and_wait(f, "book:3", NEW_BOOK);
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
 
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), NEW_BOOK);
@@ -91,7 +91,7 @@ static void test_a_failed_commit_changes_nothing(void **state)
 
     assert_answer(f, "book:3", OLD_BOOK);
     fake_store_fail(f->fake, FAKE_COMMIT, NULL, 1, ERR_STORE_DOWN);
-    put(f, "book:3", NEW_BOOK, &w);
+    fixture_put(f, "book:3", NEW_BOOK, &w);
     fixture_run_write(f, &w);
     assert_int_equal(w.result.err, ERR_STORE_DOWN);
     written_free(&w);
@@ -105,10 +105,10 @@ static void test_a_fill_older_than_a_write_is_never_cached(void **state)
     struct asked before, after;
 
     fake_store_hold_key(f->fake, FAKE_READ, FAKE_AFTER, "book:3");
-    ask(f, "book:3", &before);
+    fixture_ask(f, "book:3", &before);
     fake_store_wait_held(f->fake, FAKE_READ, FAKE_AFTER, 1);
     put_and_wait(f, "book:3", NEW_BOOK);
-    ask(f, "book:3", &after); /* Begun after the acknowledgement. */
+    fixture_ask(f, "book:3", &after); /* Begun after the acknowledgement. */
     assert_true(after.answered);
     assert_string_equal(asked_text(&after), NEW_BOOK);
     fake_store_release_key(f->fake, FAKE_READ, FAKE_AFTER, "book:3");
@@ -127,7 +127,7 @@ static void test_a_fill_that_came_before_the_fence_is_replaced(void **state)
     struct written w;
 
     fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
-    put(f, "book:3", NEW_BOOK, &w);
+    fixture_put(f, "book:3", NEW_BOOK, &w);
     fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
     assert_answer(f, "book:3", OLD_BOOK); /* Filled while the write waits. */
     fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
@@ -144,10 +144,10 @@ static void test_a_delete_leaves_a_negative_copy(void **state)
     struct written w;
 
     assert_answer(f, "book:3", OLD_BOOK);
-    put(f, "book:3", NULL, &w);
+    fixture_put(f, "book:3", NULL, &w);
     fixture_run_write(f, &w);
     assert_int_equal(w.result.n_changed, 1);
-    ask(f, "book:3", &a);
+    fixture_ask(f, "book:3", &a);
 
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), "(none)");
@@ -168,7 +168,7 @@ static void test_a_record_key_without_an_integer_is_refused(void **state)
     struct fixture *f = *state;
     struct written w;
 
-    put(f, "book:x", NEW_BOOK, &w);
+    fixture_put(f, "book:x", NEW_BOOK, &w);
 
     assert_true(w.answered);
     assert_int_equal(w.result.err, ERR_INVALID);
@@ -189,7 +189,7 @@ static void test_behind_acknowledges_from_memory(void **state)
     struct fixture *f = *state;
     struct written w;
 
-    put(f, "k", "v", &w);
+    fixture_put(f, "k", "v", &w);
 
     assert_true(w.answered);
     assert_int_equal(w.result.err, ERR_OK);
@@ -228,9 +228,9 @@ static void test_a_dirty_copy_outlives_an_older_delete(void **state)
 
     put_and_wait(f, "k", "one");
     fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
-    put(f, "k", NULL, &gone);
+    fixture_put(f, "k", NULL, &gone);
     fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
-    put(f, "k", "two", &again); /* Younger, acknowledged first. */
+    fixture_put(f, "k", "two", &again); /* Younger, acknowledged first. */
     assert_true(again.answered);
     fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
     fixture_run_write(f, &gone);
@@ -247,7 +247,7 @@ static void test_a_fill_does_not_replace_a_dirty_copy(void **state)
 
     fake_store_set_plain(f->fake, "k", "old", 0);
     fake_store_hold(f->fake, FAKE_READ, FAKE_AFTER);
-    ask(f, "k", &before);
+    fixture_ask(f, "k", &before);
     fake_store_wait_held(f->fake, FAKE_READ, FAKE_AFTER, 1);
     put_and_wait(f, "k", "new");
     fake_store_release(f->fake, FAKE_READ, FAKE_AFTER);
@@ -290,7 +290,7 @@ static void test_none_keeps_plain_keys_in_memory_only(void **state)
     put_and_wait(f, "k", "v");
     assert_answer(f, "k", "v");
     assert_answer(f, "other", "(none)");
-    put(f, "k", NULL, &w);
+    fixture_put(f, "k", NULL, &w);
 
     assert_int_equal(w.result.n_changed, 1);
     assert_answer(f, "k", "(none)");
