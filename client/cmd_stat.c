@@ -131,12 +131,12 @@ static void append_store(struct buf *b, const struct info *info)
     append_text(b, info, "store_engine");
     buf_append_char(b, ':');
     append_text(b, info, "store_location");
-    buf_printf(
-        b,
-        "; %" PRId64 " reads, %" PRId64 " writes, %" PRId64 " errors, %" PRId64
-        " timeouts\n",
-        info_number(info, "store_reads"), info_number(info, "store_writes"),
-        info_number(info, "store_errors"), info_number(info, "store_timeouts"));
+    buf_append_string(b, "; ");
+    print_count(b, info_number(info, "store_reads"), "read, ", "reads, ");
+    print_count(b, info_number(info, "store_writes"), "write, ", "writes, ");
+    print_count(b, info_number(info, "store_errors"), "error, ", "errors, ");
+    print_count(b, info_number(info, "store_timeouts"), "timeout\n",
+                "timeouts\n");
 }
 
 static void show_summary(const struct info *info, const struct session *session)
