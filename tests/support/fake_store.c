@@ -1129,6 +1129,16 @@ void fake_store_fail(struct fake_store *fake, enum fake_call call,
     mutex_unlock(&fake->lock);
 }
 
+void fake_store_forgive(struct fake_store *fake)
+{
+    mutex_lock(&fake->lock);
+    for (size_t i = 0; i < FAILURES_MAX; i++) {
+        free(fake->failures[i].key);
+        fake->failures[i] = (struct failure){0};
+    }
+    mutex_unlock(&fake->lock);
+}
+
 void fake_store_set_checkpoint_due(struct fake_store *fake, bool due)
 {
     mutex_lock(&fake->lock);

@@ -111,6 +111,9 @@ void fake_store_wait_held(struct fake_store *fake, enum fake_call call,
 void fake_store_fail(struct fake_store *fake, enum fake_call call,
                      const char *key, unsigned n, enum err err);
 
+/* Takes back the failures that have not happened yet. */
+void fake_store_forgive(struct fake_store *fake);
+
 /* Whether the log has grown so far that a checkpoint pays; at first it never
  * has. */
 void fake_store_set_checkpoint_due(struct fake_store *fake, bool due);
