@@ -35,6 +35,13 @@
 /* Failures are logged at most this often. */
 #define COMPLAIN_US 1000000
 
+/* Linked by their own 'next' and 'previous'; in order of arrival. */
+struct read_list {
+    struct store_read *first;
+    struct store_read *last;
+    size_t count;
+};
+
 struct store_pool {
     struct store_pool_options with;
     struct pool *readers; /* Threads, each with an engine_reader. */
@@ -46,76 +53,53 @@ struct store_pool {
 
     /* Rank LOCK_STORE; never held across I/O or callbacks. */
     struct mutex lock;
-    size_t n_taken GUARDED_BY(lock);             /* Slots. */
-    struct store_read *first GUARDED_BY(lock);   /* The queue for slots. */
-    struct store_read *last GUARDED_BY(lock);    /* Its end. */
-    size_t n_queued GUARDED_BY(lock);            /* Its length. */
-    struct store_read *delayed GUARDED_BY(lock); /* In no order. */
-    size_t n_delayed GUARDED_BY(lock);
-    size_t n_walks GUARDED_BY(lock);          /* Begun and not ended. */
-    bool stopping GUARDED_BY(lock);           /* Never false again. */
-    struct buf *open_detail GUARDED_BY(lock); /* Set while readers open. */
+    size_t n_taken GUARDED_BY(lock);           /* Slots. */
+    struct read_list queue GUARDED_BY(lock);   /* Wait for a slot. */
+    struct read_list delayed GUARDED_BY(lock); /* Have one, wait on a timer. */
+    size_t n_walks GUARDED_BY(lock);           /* Begun and not ended. */
+    bool stopping GUARDED_BY(lock);            /* Never false again. */
+    struct buf *open_detail GUARDED_BY(lock);  /* Set while readers open. */
     struct cond idle; /* Signalled when stopping and nothing is left. */
 };
 
-/* ---- the queue and the delayed, two lists ---- */
+/* ---- lists ---- */
 
-static void enqueue(struct store_pool *pool, struct store_read *read)
-    REQUIRES(pool->lock)
+static void append(struct read_list *list, struct store_read *read)
 {
     read->next = NULL;
-    read->previous = pool->last;
-    if (pool->last == NULL) {
-        pool->first = read;
+    read->previous = list->last;
+    if (list->last == NULL) {
+        list->first = read;
     } else {
-        pool->last->next = read;
+        list->last->next = read;
     }
-    pool->last = read;
-    pool->n_queued++;
-    read->queued = true;
+    list->last = read;
+    list->count++;
 }
 
-static void dequeue(struct store_pool *pool, struct store_read *read)
-    REQUIRES(pool->lock)
+static void take_out(struct read_list *list, struct store_read *read)
 {
     if (read->previous == NULL) {
-        pool->first = read->next;
+        list->first = read->next;
     } else {
         read->previous->next = read->next;
     }
     if (read->next == NULL) {
-        pool->last = read->previous;
+        list->last = read->previous;
     } else {
         read->next->previous = read->previous;
     }
-    pool->n_queued--;
-    read->queued = false;
+    list->count--;
 }
 
-static void add_delayed(struct store_pool *pool, struct store_read *read)
-    REQUIRES(pool->lock)
+static struct store_read *take_first(struct read_list *list)
 {
-    read->previous = NULL;
-    read->next = pool->delayed;
-    if (pool->delayed != NULL) {
-        pool->delayed->previous = read;
-    }
-    pool->delayed = read;
-    pool->n_delayed++;
-}
+    struct store_read *read = list->first;
 
-static void remove_delayed(struct store_pool *pool, struct store_read *read)
-    REQUIRES(pool->lock)
-{
-    if (read->previous == NULL) {
-        pool->delayed = read->next;
-    } else {
-        read->previous->next = read->next;
+    if (read != NULL) {
+        take_out(list, read);
     }
-    if (read->next != NULL) {
-        read->next->previous = read->previous;
-    }
-    pool->n_delayed--;
+    return read;
 }
 
 /* ---- slots ---- */
@@ -130,21 +114,18 @@ static size_t queue_limit(const struct store_pool *pool)
     return (size_t)config_number(pool->with.config, CONFIG_store_queue);
 }
 
-/* Gives free slots to the queue; returns who got one, to be launched without
- * the lock. */
-static struct store_read *admit(struct store_pool *pool) REQUIRES(pool->lock)
+/* Gives free slots to the queue.  Who got one is in the result, to be launched
+ * without the lock. */
+static struct read_list admit(struct store_pool *pool) REQUIRES(pool->lock)
 {
     const size_t limit = slots(pool);
-    struct store_read *admitted = NULL;
-    struct store_read **end = &admitted;
+    struct read_list admitted = {0};
 
-    while (pool->first != NULL && pool->n_taken < limit) {
-        struct store_read *read = pool->first;
-        dequeue(pool, read);
+    while (pool->queue.first != NULL && pool->n_taken < limit) {
+        struct store_read *read = take_first(&pool->queue);
+        read->queued = false;
         pool->n_taken++;
-        read->next = NULL;
-        *end = read;
-        end = &read->next;
+        append(&admitted, read);
     }
     return admitted;
 }
@@ -158,16 +139,11 @@ static void submit(struct store_pool *pool, struct pool_job *job)
     }
 }
 
-static void launch(struct store_pool *pool, struct store_read *admitted)
+/* Sends a read that has a slot to the readers. */
+static void launch(struct store_pool *pool, struct store_read *read)
 {
-    const int64_t now_us = admitted == NULL ? 0 : clock_now_us();
-
-    while (admitted != NULL) {
-        struct store_read *read = admitted;
-        admitted = read->next;
-        read->start_us = now_us;
-        submit(pool, &read->job);
-    }
+    read->start_us = clock_now_us();
+    submit(pool, &read->job);
 }
 
 static void signal_if_idle(struct store_pool *pool) REQUIRES(pool->lock)
@@ -184,10 +160,12 @@ static void finish(struct store_pool *pool, struct store_read *read)
 
     mutex_lock(&pool->lock);
     pool->n_taken--;
-    struct store_read *const admitted = admit(pool);
+    struct read_list admitted = admit(pool);
     signal_if_idle(pool);
     mutex_unlock(&pool->lock);
-    launch(pool, admitted);
+    while (admitted.first != NULL) {
+        launch(pool, take_first(&admitted));
+    }
 }
 
 /* ---- on a reader's thread ---- */
@@ -246,7 +224,7 @@ static void delay_over(struct timer *timer)
     struct store_pool *pool = read->pool;
 
     mutex_lock(&pool->lock);
-    remove_delayed(pool, read);
+    take_out(&pool->delayed, read);
     mutex_unlock(&pool->lock);
     finish(pool, read);
 }
@@ -258,7 +236,7 @@ static bool delay(struct store_pool *pool, struct store_read *read,
     mutex_lock(&pool->lock);
     const bool delayed = !pool->stopping;
     if (delayed) {
-        add_delayed(pool, read);
+        append(&pool->delayed, read);
         /* With the lock held, so that it fires only after it can be found. */
         timers_add(pool->with.timers, &read->timer, due_us, delay_over);
     }
@@ -306,20 +284,20 @@ enum store_start store_pool_read(struct store_pool *pool,
     read->queued = false;
 
     mutex_lock(&pool->lock);
-    const bool free_slot = pool->n_taken < limit && pool->first == NULL;
+    const bool free_slot = pool->n_taken < limit && pool->queue.count == 0;
     if (pool->stopping || (read->refresh && pool->n_taken * 2 >= limit)) {
         start = STORE_REFUSED;
     } else if (free_slot) {
         pool->n_taken++;
         start = STORE_STARTED;
-    } else if (!read->refresh && pool->n_queued < queue_limit(pool)) {
-        enqueue(pool, read);
+    } else if (!read->refresh && pool->queue.count < queue_limit(pool)) {
+        append(&pool->queue, read);
+        read->queued = true;
         start = STORE_QUEUED;
     }
     mutex_unlock(&pool->lock);
 
     if (start == STORE_STARTED) {
-        read->next = NULL;
         launch(pool, read);
     }
     return start;
@@ -330,7 +308,8 @@ bool store_pool_withdraw(struct store_pool *pool, struct store_read *read)
     mutex_lock(&pool->lock);
     const bool withdrawn = read->queued;
     if (withdrawn) {
-        dequeue(pool, read);
+        take_out(&pool->queue, read);
+        read->queued = false;
     }
     mutex_unlock(&pool->lock);
     return withdrawn;
@@ -496,19 +475,19 @@ enum err store_pool_open(struct store_pool **poolp,
     return ERR_OK;
 }
 
-/* Takes the delayed whose timers had not fired out of their list. */
-static struct store_read *cancel_delayed(struct store_pool *pool)
+/* Takes out the delayed whose timers had not fired: these are ours to end. */
+static struct read_list cancel_delayed(struct store_pool *pool)
     REQUIRES(pool->lock)
 {
-    struct store_read *cancelled = NULL;
+    struct read_list cancelled = {0};
     struct store_read *next;
 
-    for (struct store_read *read = pool->delayed; read != NULL; read = next) {
+    for (struct store_read *read = pool->delayed.first; read != NULL;
+         read = next) {
         next = read->next;
         if (timers_cancel(pool->with.timers, &read->timer)) {
-            remove_delayed(pool, read);
-            read->next = cancelled;
-            cancelled = read;
+            take_out(&pool->delayed, read);
+            append(&cancelled, read);
         }
     }
     return cancelled;
@@ -516,23 +495,22 @@ static struct store_read *cancel_delayed(struct store_pool *pool)
 
 void store_pool_stop(struct store_pool *pool)
 {
+    struct store_read *read;
+
     mutex_lock(&pool->lock);
     pool->stopping = true;
-    struct store_read *queued = pool->first;
-    while (pool->first != NULL) {
-        dequeue(pool, pool->first); /* Leaves 'next' of each as it was. */
+    struct read_list queued = pool->queue;
+    pool->queue = (struct read_list){0};
+    for (read = queued.first; read != NULL; read = read->next) {
+        read->queued = false; /* Cannot be withdrawn any more. */
     }
-    struct store_read *cancelled = cancel_delayed(pool);
+    struct read_list cancelled = cancel_delayed(pool);
     mutex_unlock(&pool->lock);
 
-    while (queued != NULL) {
-        struct store_read *read = queued;
-        queued = read->next;
+    while ((read = take_first(&queued)) != NULL) {
         read->done(read, ERR_SHUTTING_DOWN);
     }
-    while (cancelled != NULL) {
-        struct store_read *read = cancelled;
-        cancelled = read->next;
+    while ((read = take_first(&cancelled)) != NULL) {
         read->result = ERR_SHUTTING_DOWN;
         finish(pool, read);
     }
@@ -553,8 +531,8 @@ void store_pool_describe(struct store_pool *pool, struct buf *out)
 {
     mutex_lock(&pool->lock);
     const size_t taken = pool->n_taken;
-    const size_t delayed = pool->n_delayed;
-    const size_t queued = pool->n_queued;
+    const size_t delayed = pool->delayed.count;
+    const size_t queued = pool->queue.count;
     const size_t walks = pool->n_walks;
     mutex_unlock(&pool->lock);
 
