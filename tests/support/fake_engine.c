@@ -1,0 +1,415 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The functions of the engine.  A transaction is a list of rows that replace
+ * others at its commit.
+ */
+#include "tests/support/fake_store_internal.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+struct engine_database {
+    struct fake_store *fake;
+};
+
+struct engine_reader {
+    struct fake_store *fake;
+};
+
+struct engine_writer {
+    struct fake_store *fake;
+};
+
+/* A call that does nothing but what the test wants. */
+static enum err pass_through(struct fake_store *fake, enum fake_call call,
+                             struct buf *detail)
+{
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, call, SLICE(""), detail);
+    if (err == ERR_OK) {
+        fake_stand_at(fake, call, FAKE_AFTER, SLICE(""));
+    }
+    mutex_unlock(&fake->lock);
+    return err;
+}
+
+/* ---- life ---- */
+
+static enum err fake_open(struct engine_database **databasep,
+                          const struct engine_options *options,
+                          struct buf *detail)
+{
+    (void)options;
+    if (fake_current == NULL) {
+        log_fatal("fake_store: opened before fake_store_new()");
+    }
+    const enum err err = pass_through(fake_current, FAKE_OPEN, detail);
+    if (err == ERR_OK) {
+        *databasep = xmalloc(sizeof(**databasep));
+        (*databasep)->fake = fake_current;
+    }
+    return err;
+}
+
+static void fake_close(struct engine_database *database)
+{
+    free(database);
+}
+
+static void add_open(struct fake_store *fake, unsigned delta)
+{
+    mutex_lock(&fake->lock);
+    fake->n_open += delta;
+    mutex_unlock(&fake->lock);
+}
+
+static enum err fake_reader_open(struct engine_database *database,
+                                 struct engine_reader **readerp,
+                                 struct buf *detail)
+{
+    struct fake_store *fake = database->fake;
+    const enum err err = pass_through(fake, FAKE_READER_OPEN, detail);
+
+    if (err == ERR_OK) {
+        add_open(fake, 1);
+        *readerp = xmalloc(sizeof(**readerp));
+        (*readerp)->fake = fake;
+    }
+    return err;
+}
+
+static void fake_reader_close(struct engine_reader *reader)
+{
+    add_open(reader->fake, (unsigned)-1);
+    free(reader);
+}
+
+static enum err fake_writer_open(struct engine_database *database,
+                                 struct engine_writer **writerp,
+                                 struct buf *detail)
+{
+    struct fake_store *fake = database->fake;
+    const enum err err = pass_through(fake, FAKE_WRITER_OPEN, detail);
+
+    if (err == ERR_OK) {
+        add_open(fake, 1);
+        *writerp = xmalloc(sizeof(**writerp));
+        (*writerp)->fake = fake;
+    }
+    return err;
+}
+
+static void fake_writer_close(struct engine_writer *writer)
+{
+    add_open(writer->fake, (unsigned)-1);
+    free(writer);
+}
+
+/* ---- reads ---- */
+
+static enum err fake_read(struct engine_reader *reader, struct store_read *read,
+                          struct buf *detail)
+{
+    struct fake_store *fake = reader->fake;
+    const int64_t now_ms = clock_wall_ms();
+    struct buf key = {0};
+    struct fake_row *row = NULL;
+
+    fake_whole_key(read->mapping, read->key, &key);
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, FAKE_READ, buf_slice(&key), detail);
+    if (err == ERR_OK) {
+        const struct fake_row *found =
+            fake_row_of(fake, buf_slice(&key), false);
+        row = fake_row_lives(found, now_ms) ? fake_row_copy(found) : NULL;
+        fake_stand_at(fake, FAKE_READ, FAKE_AFTER, buf_slice(&key));
+    }
+    mutex_unlock(&fake->lock);
+
+    if (row != NULL) {
+        struct store_column columns[FAKE_COLUMNS_MAX];
+        const struct store_row answer = fake_row_show(row, columns);
+        read->row(read, &answer);
+    }
+    fake_row_free(row);
+    buf_destroy(&key);
+    return err;
+}
+
+static bool is_wanted(const struct store_walk *walk, const struct fake_row *row,
+                      int64_t now_ms)
+{
+    const bool of_table = walk->only != NULL ? row->mapping == walk->only
+                          : walk->plain_only ? row->mapping == NULL
+                                             : true;
+    return of_table && fake_row_lives(row, now_ms);
+}
+
+/* Collects what walk->key() will be told. */
+static void collect(struct fake_store *fake, struct store_walk *walk,
+                    size_t count, int64_t now_ms, struct fake_list *keys)
+    REQUIRES(fake->lock)
+{
+    size_t i = (size_t)walk->cursor;
+
+    for (; i < fake->rows.count && count > 0; i++, count--) {
+        const struct fake_row *row =
+            (const struct fake_row *)fake->rows.items[i];
+        if (is_wanted(walk, row, now_ms)) {
+            struct fake_item *item = xmalloc(sizeof(*item));
+            item->key = fake_copy_slice(row->item.key);
+            fake_list_put(keys, item);
+        }
+    }
+    walk->cursor = i < fake->rows.count ? i : 0;
+}
+
+static enum err fake_scan(struct engine_reader *reader, struct store_walk *walk,
+                          size_t count, struct buf *detail)
+{
+    struct fake_store *fake = reader->fake;
+    const int64_t now_ms = clock_wall_ms();
+    struct fake_list keys = {0};
+
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, FAKE_SCAN, SLICE(""), detail);
+    if (err == ERR_OK) {
+        collect(fake, walk, count, now_ms, &keys);
+        fake_stand_at(fake, FAKE_SCAN, FAKE_AFTER, SLICE(""));
+    }
+    mutex_unlock(&fake->lock);
+
+    for (size_t i = 0; i < keys.count; i++) {
+        walk->key(walk, keys.items[i]->key);
+    }
+    fake_list_free(&keys);
+    return err;
+}
+
+static enum err fake_count(struct engine_reader *reader,
+                           struct store_walk *walk, struct buf *detail)
+{
+    struct fake_store *fake = reader->fake;
+    const int64_t now_ms = clock_wall_ms();
+
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, FAKE_COUNT, SLICE(""), detail);
+    if (err == ERR_OK) {
+        walk->n_keys = 0;
+        for (size_t i = 0; i < fake->rows.count; i++) {
+            const struct fake_row *row =
+                (const struct fake_row *)fake->rows.items[i];
+            walk->n_keys += is_wanted(walk, row, now_ms) ? 1 : 0;
+        }
+        fake_stand_at(fake, FAKE_COUNT, FAKE_AFTER, SLICE(""));
+    }
+    mutex_unlock(&fake->lock);
+    return err;
+}
+
+/* ---- writes ---- */
+
+static void put_pending(struct fake_store *fake, struct fake_row *row)
+    REQUIRES(fake->lock)
+{
+    fake_row_free((struct fake_row *)fake_list_put(&fake->pending, &row->item));
+}
+
+static void put_absent(struct fake_store *fake, struct slice key)
+    REQUIRES(fake->lock)
+{
+    struct fake_row *row = fake_row_new(NULL, key);
+
+    row->absent = true;
+    put_pending(fake, row);
+}
+
+static enum err put_row(struct fake_store *fake, struct store_write *write,
+                        struct slice key, const struct fake_row *old,
+                        struct buf *detail) REQUIRES(fake->lock)
+{
+    struct fake_row *row = write->op == STORE_SET_COLUMNS && old != NULL
+                               ? fake_row_copy(old)
+                               : fake_row_new(write->mapping, key);
+    const size_t title = mapping_column(write->mapping, SLICE("title"));
+    enum err err = write->op == STORE_SET_COLUMNS
+                       ? fake_row_set_fields(row, write, detail)
+                       : fake_row_set_object(row, write->value, detail);
+
+    if (err == ERR_OK) {
+        err = fake_row_set_column(row, write->mapping->key_index,
+                                  COLUMN_INTEGER, write->key, detail);
+    }
+    if (err == ERR_OK && row->values[title].type == COLUMN_NULL) {
+        buf_append_string(detail, "NOT NULL constraint failed: books.title");
+        err = ERR_CONSTRAINT;
+    }
+    if (err != ERR_OK) {
+        fake_row_free(row);
+        return err;
+    }
+    put_pending(fake, row);
+    return ERR_OK;
+}
+
+static void clear_plain(struct fake_store *fake, struct store_write *write)
+    REQUIRES(fake->lock)
+{
+    for (size_t i = 0; i < fake->pending.count; i++) {
+        struct fake_row *row = (struct fake_row *)fake->pending.items[i];
+        if (row->mapping == NULL && !row->absent) {
+            row->absent = true;
+            write->n_changed++;
+        }
+    }
+    for (size_t i = 0; i < fake->rows.count; i++) {
+        const struct fake_row *row =
+            (const struct fake_row *)fake->rows.items[i];
+        if (row->mapping == NULL &&
+            fake_list_find(&fake->pending, row->item.key) == NULL) {
+            put_absent(fake, row->item.key);
+            write->n_changed++;
+        }
+    }
+}
+
+static enum err change(struct fake_store *fake, struct store_write *write,
+                       struct slice key, int64_t now_ms, struct buf *detail)
+    REQUIRES(fake->lock)
+{
+    const struct fake_row *old = fake_row_of(fake, key, true);
+    enum err err = ERR_OK;
+    struct fake_row *row;
+
+    old = fake_row_lives(old, now_ms) ? old : NULL;
+    const bool existed = old != NULL;
+    switch (write->op) {
+    case STORE_CLEAR_PLAIN:
+        clear_plain(fake, write);
+        return ERR_OK;
+    case STORE_DELETE_PLAIN:
+    case STORE_DELETE_ROW:
+        put_absent(fake, key);
+        write->n_changed = existed ? 1 : 0;
+        return ERR_OK;
+    case STORE_PUT_PLAIN:
+        row = fake_row_new(NULL, key);
+        fake_row_set(&row->values[0], COLUMN_BLOB, write->value);
+        row->expires_ms = write->expires_ms;
+        put_pending(fake, row);
+        break;
+    case STORE_PUT_ROW:
+    case STORE_SET_COLUMNS:
+        err = put_row(fake, write, key, old, detail);
+        break;
+    case STORE_BARRIER:
+        return ERR_OK;
+    }
+    write->n_changed = err == ERR_OK && existed ? 1 : 0;
+    write->n_created = err == ERR_OK && !existed ? 1 : 0;
+    return err;
+}
+
+static enum err fake_apply(struct engine_writer *writer,
+                           struct store_write *write, struct buf *detail)
+{
+    struct fake_store *fake = writer->fake;
+    const int64_t now_ms = clock_wall_ms();
+    struct buf key = {0};
+    struct fake_row *row = NULL;
+
+    fake_whole_key(write->mapping, write->key, &key);
+    mutex_lock(&fake->lock);
+    enum err err = fake_enter(fake, FAKE_APPLY, buf_slice(&key), detail);
+    if (err == ERR_OK) {
+        err = change(fake, write, buf_slice(&key), now_ms, detail);
+    }
+    if (err == ERR_OK) {
+        fake->n_applied++;
+        const struct fake_row *now = fake_row_of(fake, buf_slice(&key), true);
+        row = fake_row_lives(now, now_ms) ? fake_row_copy(now) : NULL;
+        fake_stand_at(fake, FAKE_APPLY, FAKE_AFTER, buf_slice(&key));
+    }
+    mutex_unlock(&fake->lock);
+
+    if (row != NULL && write->row != NULL) {
+        struct store_column columns[FAKE_COLUMNS_MAX];
+        const struct store_row answer = fake_row_show(row, columns);
+        write->row(write, &answer);
+    }
+    fake_row_free(row);
+    buf_destroy(&key);
+    return err;
+}
+
+static enum err fake_begin(struct engine_writer *writer, struct buf *detail)
+{
+    return pass_through(writer->fake, FAKE_BEGIN, detail);
+}
+
+static enum err fake_commit(struct engine_writer *writer, struct buf *detail)
+{
+    struct fake_store *fake = writer->fake;
+
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, FAKE_COMMIT, SLICE(""), detail);
+    if (err == ERR_OK) {
+        for (size_t i = 0; i < fake->pending.count; i++) {
+            fake_commit_row(fake, (struct fake_row *)fake->pending.items[i]);
+        }
+        fake->pending.count = 0;
+        fake->group = fake->n_applied;
+        fake->n_applied = 0;
+        fake_stand_at(fake, FAKE_COMMIT, FAKE_AFTER, SLICE(""));
+    }
+    mutex_unlock(&fake->lock);
+    return err;
+}
+
+static void fake_rollback(struct engine_writer *writer)
+{
+    struct fake_store *fake = writer->fake;
+
+    mutex_lock(&fake->lock);
+    (void)fake_enter(fake, FAKE_ROLLBACK, SLICE(""), NULL);
+    fake_drop_pending(fake);
+    mutex_unlock(&fake->lock);
+}
+
+static bool fake_checkpoint_due(const struct engine_writer *writer)
+{
+    struct fake_store *fake = writer->fake;
+
+    mutex_lock(&fake->lock);
+    const bool due = fake->checkpoint_due;
+    mutex_unlock(&fake->lock);
+    return due;
+}
+
+static enum err fake_checkpoint(struct engine_writer *writer,
+                                struct buf *detail)
+{
+    return pass_through(writer->fake, FAKE_CHECKPOINT, detail);
+}
+
+const struct engine engine_fake = {
+    .scheme = "fake",
+    .open = fake_open,
+    .close = fake_close,
+    .reader_open = fake_reader_open,
+    .reader_close = fake_reader_close,
+    .read = fake_read,
+    .scan = fake_scan,
+    .count = fake_count,
+    .writer_open = fake_writer_open,
+    .writer_close = fake_writer_close,
+    .begin = fake_begin,
+    .apply = fake_apply,
+    .commit = fake_commit,
+    .rollback = fake_rollback,
+    .checkpoint_due = fake_checkpoint_due,
+    .checkpoint = fake_checkpoint,
+};
