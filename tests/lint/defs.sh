@@ -15,6 +15,8 @@ names() {
     }' "$1"
 }
 
+# A man page writes a hyphen that is a minus as \-.
+sed 's/\\-/-/g' docs/* >"$TMPDIR/docs"
 missing=0
 # require TABLE FIELD: its names stand in docs/ as words of their own.
 require() {
@@ -23,8 +25,7 @@ require() {
     while read -r name; do
         n_names=$((n_names + 1))
         pattern="(^|[^[:alnum:]_.-])${name//./\\.}($|[^[:alnum:]_-])"
-        # A man page writes a hyphen that is a minus as \-.
-        if ! sed 's/\\-/-/g' docs/* | grep -qiE -- "$pattern"; then
+        if ! grep -qiE -- "$pattern" "$TMPDIR/docs"; then
             echo "$1: docs/ does not mention $name"
             missing=1
         fi
