@@ -26,6 +26,9 @@
  * while somebody recovers or converts the file; the writer is called again. */
 #define BUSY_MS 50
 
+/* The same at start, where another program may be about to let go. */
+#define OPEN_BUSY_MS 1000
+
 /* Pages each connection may keep, in KiB: the upper levels of large tables. */
 #define CACHE_KIB "16384"
 
@@ -83,7 +86,7 @@ static enum err configure(struct sqlite3 *db, enum sqlite_mode mode,
                           int durability, struct buf *detail)
 {
     sqlite3_extended_result_codes(db, 1);
-    sqlite3_busy_timeout(db, BUSY_MS);
+    sqlite3_busy_timeout(db, mode == CONNECT_OPENER ? OPEN_BUSY_MS : BUSY_MS);
     sqlite3_wal_autocheckpoint(db, 0);
     /* What the file says cannot make us run its code or break it. */
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
@@ -109,13 +112,15 @@ static enum err configure(struct sqlite3 *db, enum sqlite_mode mode,
 enum err sqlite_connect(const char *path, enum sqlite_mode mode, int durability,
                         struct sqlite3 **dbp, struct buf *detail)
 {
-    const int access = mode == CONNECT_READER
-                           ? SQLITE_OPEN_READONLY
-                           : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
+    static const int flags[] = {
+        [CONNECT_OPENER] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+        [CONNECT_READER] = SQLITE_OPEN_READONLY,
+        [CONNECT_WRITER] = SQLITE_OPEN_READWRITE,
+    };
     struct sqlite3 *db = NULL;
     enum err err;
 
-    if (sqlite3_open_v2(path, &db, access | SQLITE_OPEN_NOMUTEX, NULL) !=
+    if (sqlite3_open_v2(path, &db, flags[mode] | SQLITE_OPEN_NOMUTEX, NULL) !=
         SQLITE_OK) {
         err = db == NULL ? ERR_NOMEM : sqlite_failed(db, detail);
     } else {

@@ -70,7 +70,11 @@ struct engine_writer {
 
 /* ---- sqlite.c ---- */
 
-enum sqlite_mode { CONNECT_READER, CONNECT_WRITER };
+enum sqlite_mode {
+    CONNECT_OPENER, /* May create the file; waits a while for a lock. */
+    CONNECT_READER,
+    CONNECT_WRITER
+};
 
 /* Opens a connection with our settings, and fails softly: on error '*dbp' is
  * NULL and 'detail' has SQLite's words. */

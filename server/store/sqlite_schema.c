@@ -28,9 +28,6 @@
 /* Grows with every change to the tables below. */
 #define SCHEMA_VERSION 1
 
-/* How long to wait at start for a program that is about to let go. */
-#define OPEN_BUSY_MS 1000
-
 /* Makes file(1) show whose file it is: "book" in ASCII. */
 #define APPLICATION_ID "0x626f6f6b"
 
@@ -339,9 +336,8 @@ static enum err open_file(const char *path,
         return err;
     }
     err =
-        sqlite_connect(path, CONNECT_WRITER, options->durability, &db, &reason);
+        sqlite_connect(path, CONNECT_OPENER, options->durability, &db, &reason);
     if (err == ERR_OK) {
-        sqlite3_busy_timeout(db, OPEN_BUSY_MS);
         err = check_contents(db, options->seed_books, &reason);
     }
     if (err != ERR_OK) {
