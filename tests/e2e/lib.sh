@@ -238,17 +238,17 @@ bookd_fails() {
 
 # cli WORD...: redis-cli, values as they are.
 cli() {
-    redis-cli -p "$port" "$@"
+    timeout "$PATIENCE" redis-cli -p "$port" "$@"
 }
 
 # show WORD...: redis-cli, values as for people: (nil), (integer) 1, "text".
 show() {
-    redis-cli -p "$port" --no-raw "$@"
+    timeout "$PATIENCE" redis-cli -p "$port" --no-raw "$@"
 }
 
 # show3 WORD...: the same over RESP3.
 show3() {
-    redis-cli -3 -p "$port" --no-raw "$@"
+    timeout "$PATIENCE" redis-cli -3 -p "$port" --no-raw "$@"
 }
 
 # wire TEXT [PORT]: sends TEXT, in which \r\n and the like are understood, over
@@ -275,6 +275,27 @@ ask3() {
     replies=$(wire "HELLO 3\r\n$1\r\nQUIT\r\n")
     replies=${replies#%7|*'|modules|*0|'}
     printf '%s\n' "${replies%+OK|}"
+}
+
+# pour: the commands of stdin, a line each, as one pipeline; prints how many
+# replies were errors and how many there were in all.
+pour() {
+    sed 's/$/\r/' | cli --pipe | sed -n 's/^errors: \(.*\), replies: /\1 /p'
+}
+
+# scan_all WORD...: all keys, by SCAN with the given options.
+scan_all() {
+    local cursor=0 page
+    while true; do
+        page=$(cli SCAN "$cursor" "$@") || return
+        cursor=${page%%$'\n'*}
+        if [ "$page" != "$cursor" ]; then
+            printf '%s\n' "${page#*$'\n'}"
+        fi
+        if [ "$cursor" = 0 ]; then
+            return
+        fi
+    done
 }
 
 # dial: opens a connection to bookd as '$conn'; say and hear use it, and

@@ -425,7 +425,7 @@ test_every_command_is_tried_here() {
         ', container,'*) continue ;;
         esac
         # At the beginning of a line that is sent: behind a quote or \n.
-        grep -qiE "(['n]|cli )${name//|/ }([ '\\]|\$)" \
+        grep -qiE "(['n]|cli )${name//|/ }([ '\\)]|\$)" \
             "$BOOKD_SRC/tests/e2e/test_commands.sh" ||
             fail "no test of $name"
     done < <(grep '^COMMAND(' "$BOOKD_SRC/server/command/commands.def")
