@@ -29,7 +29,8 @@
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
 
-/* Writes that wait in the channel; beyond it, ERR_STORE_BUSY. */
+/* Writes that wait in the channel, and deferred writes that wait anywhere;
+ * beyond it, ERR_STORE_BUSY. */
 #define QUEUE_MAX 65536
 
 /* Writes and bytes of one transaction, and so of deferred writes that wait.
@@ -52,7 +53,9 @@ struct store_writer {
      * subtracted from after its commit; release, paired with the acquire of
      * store_writer_has_deferred(). */
     _Atomic size_t n_deferred;
-    _Atomic bool failing; /* For describe; relaxed. */
+    /* The last transaction failed.  Set by the thread, read also by describe;
+     * relaxed. */
+    _Atomic bool failing;
 
     struct timer timer;      /* Rings the alarm. */
     struct waitgroup timing; /* One while 'timer' waits or fires. */
@@ -114,6 +117,18 @@ static struct store_write *unlink_at(struct store_writer *w,
 static bool is_full(const struct store_writer *w)
 {
     return w->n_pending >= GROUP_MAX || w->n_bytes >= GROUP_BYTES_MAX;
+}
+
+static bool is_failing(const struct store_writer *w)
+{
+    return atomic_load_explicit(&w->failing, memory_order_relaxed);
+}
+
+/* While transactions fail, deferred writes pile up, and those that somebody
+ * waits for are taken past them, to be told. */
+static bool takes_more(const struct store_writer *w)
+{
+    return w->open && (!is_full(w) || is_failing(w));
 }
 
 /* Tells the caller how 'write' ended; the write is his again. */
@@ -187,7 +202,7 @@ static void drain(struct store_writer *w)
 {
     struct store_write *write;
 
-    while (w->open && !is_full(w)) {
+    while (takes_more(w)) {
         const enum err err = chan_try_recv(chan_rx(w->writes), &write);
         if (err == ERR_OK) {
             push(w, write);
@@ -208,7 +223,7 @@ static void wait(struct store_writer *w)
         select_recv(chan_rx(w->writes), &write),
     };
 
-    if (!w->open || is_full(w)) {
+    if (!takes_more(w)) {
         cases[1].chan = NULL; /* Nothing more to take now. */
     }
     if (chan_select(cases, ARRAY_LEN(cases), SELECT_FOREVER) == 0) {
@@ -262,7 +277,8 @@ static void transaction_failed(struct store_writer *w, const char *what,
     const int64_t now_us = clock_now_us();
 
     w->locked = err == ERR_STORE_LOCKED;
-    if (!atomic_exchange_explicit(&w->failing, true, memory_order_relaxed)) {
+    if (!is_failing(w)) {
+        atomic_store_explicit(&w->failing, true, memory_order_relaxed);
         log_warn("store: %s failed err=\"%s\" detail=\"%s\" deferred=%zu", what,
                  err_str(err), buf_string(&w->detail),
                  w->n_pending - w->n_urgent);
@@ -281,16 +297,17 @@ static void transaction_failed(struct store_writer *w, const char *what,
     }
 }
 
-static void transaction_ended(struct store_writer *w)
+static void transaction_ended(struct store_writer *w, size_t count)
 {
     int64_t n_written = 0;
 
     w->locked = false;
     w->retry_us = 0;
-    if (atomic_exchange_explicit(&w->failing, false, memory_order_relaxed)) {
+    if (is_failing(w)) {
+        atomic_store_explicit(&w->failing, false, memory_order_relaxed);
         log_info("store: writes again");
     }
-    while (w->first != NULL) {
+    for (size_t i = 0; i < count; i++) {
         struct store_write *write = unlink_at(w, &w->first);
         const char *text = write->error_text;
         if (write->result == ERR_OK && write->op != STORE_BARRIER) {
@@ -329,23 +346,30 @@ static enum err apply(struct store_writer *w, struct store_write *write)
     return err;
 }
 
-/* BEGIN to COMMIT for all that is pending; '*what' says what failed. */
-static enum err transact(struct store_writer *w, const char **what)
+/* BEGIN to COMMIT for the first of the pending, as many as make a group: their
+ * number goes to '*count'.  '*what' says what failed. */
+static enum err transact(struct store_writer *w, size_t *count,
+                         const char **what)
 {
     const struct engine *engine = w->with.engine;
+    struct store_write *write = w->first;
+    size_t bytes = 0;
 
     buf_clear(&w->detail);
+    *count = 0;
     *what = "begin";
     enum err err = engine->begin(w->connection, &w->detail);
     if (err != ERR_OK) {
         return err;
     }
 
-    struct store_write *write = w->first;
     *what = "write";
-    while (write != NULL && err == ERR_OK) {
+    while (err == ERR_OK && write != NULL && *count < GROUP_MAX &&
+           bytes < GROUP_BYTES_MAX) {
         err = apply(w, write);
+        bytes += write_bytes(write);
         write = write->next;
+        ++*count;
     }
     if (err == ERR_OK) {
         *what = "commit";
@@ -375,14 +399,15 @@ static void checkpoint_if_due(struct store_writer *w)
 static void commit_group(struct store_writer *w)
 {
     const char *what;
+    size_t count;
 
     if (w->n_pending == 1 && w->first->op == STORE_BARRIER) {
         end(w, unlink_at(w, &w->first), ERR_OK, SLICE(""));
         return; /* All before it was committed. */
     }
-    const enum err err = transact(w, &what);
+    const enum err err = transact(w, &count, &what);
     if (err == ERR_OK) {
-        transaction_ended(w);
+        transaction_ended(w, count);
         checkpoint_if_due(w);
     } else {
         transaction_failed(w, what, err);
@@ -413,25 +438,36 @@ static void run(void *arg)
 
 /* ---- the interface ---- */
 
+/* Counts a deferred write in, unless there are too many already. */
+static bool admit_deferred(struct store_writer *writer)
+{
+    const size_t before =
+        atomic_fetch_add_explicit(&writer->n_deferred, 1, memory_order_relaxed);
+
+    if (before >= QUEUE_MAX) {
+        atomic_fetch_sub_explicit(&writer->n_deferred, 1, memory_order_relaxed);
+    }
+    return before < QUEUE_MAX;
+}
+
 enum err store_writer_start(struct store_writer *writer,
                             struct store_write *write)
 {
     const bool deferred = write->deferred; /* After sending it is not ours. */
 
+    if (deferred && !admit_deferred(writer)) {
+        return ERR_STORE_BUSY;
+    }
     write->queued_us = clock_now_us();
     write->result = ERR_OK;
     write->error_text = NULL;
-    if (deferred) {
-        atomic_fetch_add_explicit(&writer->n_deferred, 1, memory_order_relaxed);
-    }
     const enum err err = chan_try_send(chan_tx(writer->writes), &write);
-    if (err == ERR_OK) {
-        return ERR_OK;
-    }
-    if (deferred) {
+    if (err != ERR_OK && deferred) {
         atomic_fetch_sub_explicit(&writer->n_deferred, 1, memory_order_relaxed);
     }
-    return err == ERR_CLOSED ? ERR_SHUTTING_DOWN : ERR_STORE_BUSY;
+    return err == ERR_FULL     ? ERR_STORE_BUSY
+           : err == ERR_CLOSED ? ERR_SHUTTING_DOWN
+                               : err;
 }
 
 bool store_writer_has_deferred(const struct store_writer *writer)
@@ -498,12 +534,10 @@ void store_writer_close(struct store_writer *writer)
 
 void store_writer_describe(const struct store_writer *writer, struct buf *out)
 {
-    const bool failing =
-        atomic_load_explicit(&writer->failing, memory_order_relaxed);
-
     buf_printf(out, "store_writes_queued:%zu\r\n",
                chan_len(chan_rx(writer->writes)));
     buf_printf(out, "store_writes_deferred:%zu\r\n",
                atomic_load_explicit(&writer->n_deferred, memory_order_relaxed));
-    buf_printf(out, "store_writer:%s\r\n", failing ? "failing" : "ok");
+    buf_printf(out, "store_writer:%s\r\n",
+               is_failing(writer) ? "failing" : "ok");
 }

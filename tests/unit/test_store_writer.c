@@ -385,6 +385,56 @@ static void test_deferred_writes_are_tried_again_by_themselves(void **state)
     written_destroy(&w);
 }
 
+static void test_a_pile_of_deferred_writes_does_not_hide_a_failure(void **state)
+{
+    const size_t n = 6000; /* More than a group. */
+    struct store_write *writes = make_many(n, true);
+
+    (void)state;
+    open_with("behind-interval", "1h");
+    fake_store_fail(bed.fake, FAKE_COMMIT, NULL, 1000000, ERR_STORE_DOWN);
+    wg_add(&many, (long)n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(store_write_start(bed.store, &writes[i]), ERR_OK);
+    }
+    assert_int_equal(write_now(bed.store, "urgent", ""), ERR_STORE_DOWN);
+    fake_store_forgive(bed.fake);
+    assert_int_equal(write_now(bed.store, "urgent", ""), ERR_OK);
+    wg_wait(&many);
+
+    assert_int_equal(n_many_failed, 0);
+    wg_destroy(&many);
+    free(writes);
+}
+
+static void test_deferred_writes_are_limited_in_number(void **state)
+{
+    const size_t n = 80000;
+    struct store_write *writes = make_many(n, true);
+    size_t n_taken = 0;
+    enum err err = ERR_OK;
+
+    (void)state;
+    open_with("behind-interval", "1h");
+    fake_store_fail(bed.fake, FAKE_COMMIT, NULL, 1000000, ERR_STORE_DOWN);
+    while (n_taken < n && err == ERR_OK) {
+        wg_add(&many, 1);
+        err = store_write_start(bed.store, &writes[n_taken]);
+        n_taken += err == ERR_OK ? 1 : 0;
+    }
+    wg_done(&many);
+
+    assert_int_equal(err, ERR_STORE_BUSY);
+    assert_int_equal(n_taken, 65536);
+    assert_int_equal(write_now(bed.store, "urgent", ""), ERR_STORE_DOWN);
+    fake_store_forgive(bed.fake);
+    store_bed_close(&bed);
+    wg_wait(&many);
+    assert_int_equal(n_many_failed, 0);
+    wg_destroy(&many);
+    free(writes);
+}
+
 static void test_a_lock_is_waited_for(void **state)
 {
     struct written w;
@@ -540,6 +590,8 @@ int main(void)
         CASE(test_a_failed_commit_fails_its_writes_and_keeps_deferred),
         CASE(test_a_store_that_fails_within_a_write_fails_the_group),
         CASE(test_deferred_writes_are_tried_again_by_themselves),
+        CASE(test_a_pile_of_deferred_writes_does_not_hide_a_failure),
+        CASE(test_deferred_writes_are_limited_in_number),
         CASE(test_a_lock_is_waited_for),
         CASE(test_a_lock_held_too_long_fails_who_waits),
         CASE(test_close_tries_again_before_it_gives_up),
