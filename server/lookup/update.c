@@ -219,6 +219,26 @@ static bool start_through(struct pending *p, struct update_result *result)
     return false;
 }
 
+static void free_barrier(struct store_write *barrier, enum err err,
+                         struct slice detail)
+{
+    (void)err;
+    (void)detail;
+    free(barrier);
+}
+
+/* Has everything that was deferred so far committed now. */
+static void hurry(struct store *store)
+{
+    struct store_write *barrier = xcalloc(1, sizeof *barrier);
+
+    barrier->op = STORE_BARRIER;
+    barrier->done = free_barrier;
+    if (store_write_start(store, barrier) != ERR_OK) {
+        free(barrier); /* The queue is full, so the writer is at it. */
+    }
+}
+
 static bool start_behind(struct pending *p, struct update_result *result)
 {
     const struct lookup_parts *parts = lookup_parts(p->lookup);
@@ -247,7 +267,10 @@ static bool start_behind(struct pending *p, struct update_result *result)
         pending_free(p);
         return refuse(result, err, "");
     }
-    /* What memory cannot hold is acknowledged when it is committed. */
+    if (!acknowledged) {
+        /* Memory cannot hold it: acknowledged when committed, which is soon. */
+        hurry(parts->store);
+    }
     *result = (struct update_result){.err = ERR_OK, .n_created = 1};
     return acknowledged;
 }

@@ -99,7 +99,7 @@ enum store_op {
     STORE_PUT_ROW,     /* 'value' is a JSON object: the whole row. */
     STORE_SET_COLUMNS, /* Names and values in 'fields': inserts or updates. */
     STORE_DELETE_ROW,
-    STORE_BARRIER /* Private: changes nothing, ends after all before it. */
+    STORE_BARRIER /* Changes nothing; ends after all before it. */
 };
 
 struct store_write;

@@ -269,6 +269,23 @@ static void test_a_dirty_copy_answers_alone_under_race_always(void **state)
     assert_int_equal(stats_sum(STATS_store_reads), 0);
 }
 
+static void test_what_memory_cannot_hold_is_committed_at_once(void **state)
+{
+    struct fixture *f = *state;
+    static char big[1 << 20];
+    struct written w;
+
+    memset(big, 'x', sizeof big - 1);
+    cache_set_max_bytes(f->cache, 1 << 19);
+    fixture_put(f, "k", big, &w);
+    assert_false(w.answered);
+    fixture_run_write(f, &w); /* Though the interval is an hour. */
+
+    assert_int_equal(w.result.err, ERR_OK);
+    assert_true(fake_store_has(f->fake, "k"));
+    written_free(&w);
+}
+
 static void test_closing_commits_what_was_acknowledged(void **state)
 {
     struct fixture *f = *state;
@@ -318,6 +335,7 @@ int main(void)
         BEHIND(test_a_dirty_copy_outlives_an_older_delete),
         BEHIND(test_a_fill_does_not_replace_a_dirty_copy),
         BEHIND(test_a_dirty_copy_answers_alone_under_race_always),
+        BEHIND(test_what_memory_cannot_hold_is_committed_at_once),
         BEHIND(test_closing_commits_what_was_acknowledged),
         cmocka_unit_test_setup_teardown(
             test_none_keeps_plain_keys_in_memory_only, set_up_none, tear_down),
