@@ -5,10 +5,12 @@
 needs redis-cli script
 
 # Runs redis-cli on a pseudo-terminal with the lines of stdin typed into it,
-# and prints what it showed, without colours.
+# and prints what it showed, without colours.  A terminal without a size would
+# be asked for it, and ours does not answer.
 on_a_terminal() {
     HOME=$dir TERM=xterm timeout "$PATIENCE" \
-        script -qec "redis-cli -p $port $*" /dev/null 2>&1 |
+        script -qec "stty cols 200 rows 50; redis-cli -p $port $*" \
+            /dev/null 2>&1 |
         sed -e 's/\x1b\[[0-9;]*[A-Za-z]//g' -e 's/\r/\n/g'
 }
 
