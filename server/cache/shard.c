@@ -4,8 +4,7 @@
  * settle(), which tells the budget the difference.
  *
  * The longest time the lock is held for writing: one put with EVICT_MAX
- * evictions, or EXPIRE_MAX entries looked at.  Memory of many entries at once
- * (shard_clear) is freed after the lock is released.
+ * evictions, or SWEEP_MAX entries looked at.
  */
 #include "server/cache/shard.h"
 
@@ -18,7 +17,7 @@
 /* Entries evicted or looked at under one hold of the write lock: some tens of
  * microseconds. */
 #define EVICT_MAX 64
-#define EXPIRE_MAX 128
+#define SWEEP_MAX 128
 
 /* ---- counting ---- */
 
@@ -86,53 +85,22 @@ void shard_init(struct shard *s, struct budget *budget, size_t number,
     rwlock_wrunlock(&s->lock);
 }
 
-/* Frees all that an index and its policy hold. */
-static void free_contents(struct index *ix, struct policy *p)
+void shard_destroy(struct shard *s) NO_THREAD_SAFETY_ANALYSIS
 {
     uint32_t at = 0;
 
     do {
-        const uint32_t bin = index_bin_at(ix, at);
+        const uint32_t bin = index_bin_at(&s->index, at);
         struct index_walk walk;
-        struct entry *e = index_first(&walk, ix, bin);
+        struct entry *e = index_first(&walk, &s->index, bin);
         for (; e != NULL; e = index_next(&walk)) {
             entry_free(e);
         }
-        at = index_after(ix, bin);
+        at = index_after(&s->index, bin);
     } while (at != 0);
-    index_destroy(ix);
-    policy_destroy(p);
-}
-
-void shard_destroy(struct shard *s) NO_THREAD_SAFETY_ANALYSIS
-{
-    free_contents(&s->index, &s->policy);
+    index_destroy(&s->index);
+    policy_destroy(&s->policy);
     rwlock_destroy(&s->lock);
-}
-
-void shard_clear(struct shard *s)
-{
-    struct index ix;
-    struct policy p;
-    struct index fresh;
-
-    index_init(&fresh);
-    rwlock_wrlock(&s->lock);
-    ix = s->index;
-    p = s->policy;
-    s->index = fresh;
-    s->policy = (struct policy){.small = {.blocks = NULL}};
-    adjust(&s->budget->n_entries, ix.n_entries, 0);
-    adjust(&s->budget->pinned_bytes, s->pinned_bytes, 0);
-    s->entry_bytes = 0;
-    s->pinned_bytes = 0;
-    s->n_negative = 0;
-    s->n_dirty = 0;
-    s->n_memory_only = 0;
-    s->n_expiring = 0;
-    settle(s);
-    rwlock_wrunlock(&s->lock);
-    free_contents(&ix, &p);
 }
 
 /* ---- one key ---- */
@@ -291,48 +259,91 @@ size_t shard_entry_bytes(struct shard *s, const struct key *key)
 
 /* ---- all keys ---- */
 
-/* Drops the expired entries of one bin, or as many as 'expired' can take: the
- * rest is found the next time.  Returns how many it looked at. */
-static size_t expire_bin(struct shard *s, uint32_t bin, int64_t wall_ms,
-                         size_t *n_dropped) REQUIRES(s->lock)
-{
-    struct entry *expired[32];
-    size_t n_expired = 0;
-    size_t n = 0;
-    struct index_walk walk;
-    struct entry *e = index_first(&walk, &s->index, bin);
+/* Chooses the entries that a walk drops. */
+typedef bool goes_fn(const struct entry *e, int64_t wall_ms);
 
-    for (; e != NULL; e = index_next(&walk)) {
-        n++;
-        if (entry_expired(e, wall_ms) && n_expired < ARRAY_LEN(expired)) {
-            expired[n_expired++] = e;
+/* Drops those who go of the bin at position 'at'.  Returns how many entries it
+ * looked at. */
+static size_t sweep_bin(struct shard *s, uint32_t at, goes_fn *goes,
+                        int64_t wall_ms, size_t *n_dropped) REQUIRES(s->lock)
+{
+    struct entry *found[32];
+    size_t n_found;
+    size_t n = 0;
+
+    do { /* A removal may merge bins: each round asks for the bin again. */
+        struct index_walk walk;
+        struct entry *e =
+            index_first(&walk, &s->index, index_bin_at(&s->index, at));
+        n_found = 0;
+        for (; e != NULL && n_found < ARRAY_LEN(found); e = index_next(&walk)) {
+            n++;
+            if (goes(e, wall_ms)) {
+                found[n_found++] = e;
+            }
         }
-    }
-    for (size_t i = 0; i < n_expired; i++) {
-        policy_remove(&s->policy, expired[i]);
-        drop(s, expired[i]);
-    }
-    s->n_expired += n_expired;
-    *n_dropped += n_expired;
+        for (size_t i = 0; i < n_found; i++) {
+            policy_remove(&s->policy, found[i]);
+            drop(s, found[i]);
+        }
+        *n_dropped += n_found;
+    } while (n_found == ARRAY_LEN(found));
+    return n;
+}
+
+/* Goes on from position '*at' until about 'max' entries were looked at, drops
+ * those who go, and returns how many it looked at; '*at' is 0 at the end. */
+static size_t sweep(struct shard *s, uint32_t *at, goes_fn *goes,
+                    int64_t wall_ms, size_t max, size_t *n_dropped)
+    REQUIRES(s->lock)
+{
+    size_t n = 0;
+
+    do {
+        const uint32_t here = *at;
+        *at = index_after(&s->index, index_bin_at(&s->index, here));
+        n += sweep_bin(s, here, goes, wall_ms, n_dropped);
+    } while (n < max && n < SWEEP_MAX && *at != 0);
     return n;
 }
 
 size_t shard_expire(struct shard *s, int64_t wall_ms, size_t max,
                     size_t *n_dropped)
 {
+    size_t n_expired = 0;
     size_t n = 0;
 
     rwlock_wrlock(&s->lock);
     if (s->n_expiring > 0) {
-        do {
-            const uint32_t bin = index_bin_at(&s->index, s->expire_at);
-            s->expire_at = index_after(&s->index, bin);
-            n += expire_bin(s, bin, wall_ms, n_dropped);
-        } while (n < max && n < EXPIRE_MAX && s->expire_at != 0);
+        n = sweep(s, &s->expire_at, entry_expired, wall_ms, max, &n_expired);
+        s->n_expired += n_expired;
         settle(s);
     }
     rwlock_wrunlock(&s->lock);
+    *n_dropped += n_expired;
     return n;
+}
+
+static bool is_not_dirty(const struct entry *e, int64_t wall_ms)
+{
+    (void)wall_ms;
+    return !e->dirty;
+}
+
+void shard_clear(struct shard *s)
+{
+    uint32_t at = 0;
+    size_t n_dropped = 0;
+
+    do {
+        rwlock_wrlock(&s->lock);
+        (void)sweep(s, &at, is_not_dirty, 0, SIZE_MAX, &n_dropped);
+        if (s->index.n_entries == 0) {
+            policy_destroy(&s->policy); /* Queues and ghosts of nobody. */
+        }
+        settle(s);
+        rwlock_wrunlock(&s->lock);
+    } while (at != 0);
 }
 
 /* In front of each key of shard_scan(). */

@@ -85,6 +85,7 @@ bool shard_remove(struct shard *s, const struct key *key,
 /* As cache_clean(). */
 void shard_clean(struct shard *s, const struct key *key, uint64_t version);
 
+/* Drops what is not dirty, in steps: others have their turn between them. */
 void shard_clear(struct shard *s);
 
 /* Looks at some entries, about 'max' at most, and drops the expired ones; the

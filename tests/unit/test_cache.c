@@ -317,6 +317,30 @@ static void test_the_dirty_stay_and_the_memory_only_go(void **state)
     cache_free(c);
 }
 
+static void test_a_clear_leaves_the_dirty_and_nothing_else(void **state)
+{
+    (void)state;
+    struct cache *const c = cache_of(4, 16 * MB);
+    const size_t empty_bytes = usage_of(c).used_bytes;
+    char name[32];
+
+    fill(c, "other", 20000, (struct copy){.expires_ms = 2000});
+    fill(c, "dirty", 1000, (struct copy){.dirty = true});
+    fill(c, "memory", 1000, (struct copy){.memory_only = true});
+    cache_clear(c);
+
+    assert_int_equal(usage_of(c).entries, 1000);
+    assert_int_equal(usage_of(c).dirty_entries, 1000);
+    for (int i = 0; i < 1000; i++) {
+        (void)snprintf(name, sizeof(name), "dirty%d", i);
+        assert_true(has(c, name));
+        (void)remove_key(c, name);
+    }
+    cache_clear(c);
+    assert_int_equal(usage_of(c).used_bytes, empty_bytes);
+    cache_free(c);
+}
+
 static void test_the_dirty_take_no_more_than_their_share(void **state)
 {
     (void)state;
@@ -335,7 +359,7 @@ static void test_the_dirty_take_no_more_than_their_share(void **state)
     assert_false(has(c, name));
     assert_int_equal(usage_of(c).dirty_entries, n - 1);
     assert_in_range(usage_of(c).used_bytes, MB / 2, MB);
-    cache_clear(c);
+    (void)remove_key(c, "0");
     (void)put(c, "again", (struct copy){.dirty = true});
     cache_free(c);
 }
@@ -567,6 +591,7 @@ int main(void)
         cmocka_unit_test(test_a_large_value_fits_whatever_the_number_of_shards),
         cmocka_unit_test(test_what_is_larger_than_the_limit_is_not_kept),
         cmocka_unit_test(test_the_dirty_stay_and_the_memory_only_go),
+        cmocka_unit_test(test_a_clear_leaves_the_dirty_and_nothing_else),
         cmocka_unit_test(test_the_dirty_take_no_more_than_their_share),
         cmocka_unit_test(test_a_lowered_limit_is_reached_in_small_steps),
         cmocka_unit_test(test_a_count_of_entries_can_be_the_limit),
