@@ -129,6 +129,7 @@ static void test_a_missing_row_is_a_miss_and_remembered(void **state)
     assert_string_equal(asked_text(&a), "(none)");
     assert_int_equal(stats_sum(STATS_lookup_negative_answers), 1);
     assert_int_equal(stats_sum(STATS_store_reads), 1);
+    asked_free(&a);
 }
 
 static void test_a_negative_copy_ends_with_its_own_age(void **state)

@@ -151,6 +151,7 @@ static void test_a_delete_leaves_a_negative_copy(void **state)
 
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), "(none)");
+    asked_free(&a);
 }
 
 static void test_an_insert_drops_the_negative_copy_at_once(void **state)
@@ -238,6 +239,33 @@ static void test_a_dirty_copy_outlives_an_older_delete(void **state)
     assert_int_equal(gone.result.n_changed, 1);
     assert_answer(f, "k", "two");
     written_free(&gone);
+}
+
+static void on_flushed(void *arg, const struct update_result *result)
+{
+    *(bool *)arg = result->err == ERR_OK;
+}
+
+static void test_a_flush_takes_older_writes_and_spares_younger(void **state)
+{
+    struct fixture *f = *state;
+    bool flushed = false;
+    const struct update flush = {.op = STORE_CLEAR_PLAIN, .key = SLICE("")};
+    const struct update_caller caller = {
+        .home = chan_tx(f->home), .done = on_flushed, .arg = &flushed};
+    struct update_result result;
+
+    put_and_wait(f, "older", "v");
+    fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    assert_false(update_start(f->lookup, &flush, &caller, &result));
+    fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    put_and_wait(f, "younger", "v"); /* Acknowledged from memory. */
+    fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    fixture_run_one(f);
+
+    assert_true(flushed);
+    assert_answer(f, "older", "(none)");
+    assert_answer(f, "younger", "v");
 }
 
 static void test_a_fill_does_not_replace_a_dirty_copy(void **state)
@@ -333,6 +361,7 @@ int main(void)
         BEHIND(test_a_dirty_copy_is_clean_when_committed),
         BEHIND(test_a_dirty_copy_is_never_evicted),
         BEHIND(test_a_dirty_copy_outlives_an_older_delete),
+        BEHIND(test_a_flush_takes_older_writes_and_spares_younger),
         BEHIND(test_a_fill_does_not_replace_a_dirty_copy),
         BEHIND(test_a_dirty_copy_answers_alone_under_race_always),
         BEHIND(test_what_memory_cannot_hold_is_committed_at_once),
