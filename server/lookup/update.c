@@ -129,7 +129,22 @@ static void apply_to_cache(struct pending *p)
     case STORE_BARRIER:
         return;
     }
-    if (cache_put(cache, p->key, p->hash, &copy, bytes) != ERR_OK) {
+    if (p->row_lost ||
+        cache_put(cache, p->key, p->hash, &copy, bytes) != ERR_OK) {
+        (void)cache_remove(cache, p->key, p->hash);
+    }
+}
+
+/* A write that was acknowledged from memory will never be in the store: its
+ * copy would stay for ever and answer what a restart forgets.  The flight lock
+ * is held. */
+static void drop_lost(struct pending *p)
+{
+    struct cache *cache = lookup_parts(p->lookup)->cache;
+    struct copy there;
+
+    if (cache_get(cache, p->key, p->hash, 0, &there, NULL) &&
+        there.version == p->version) {
         (void)cache_remove(cache, p->key, p->hash);
     }
 }
@@ -149,7 +164,9 @@ static void settle(struct pending *p, enum err err)
         return;
     }
     flights_lock(flights, p->hash);
-    if (err != ERR_OK) {
+    if (err != ERR_OK && p->acknowledged) {
+        drop_lost(p);
+    } else if (err != ERR_OK) {
         /* The cache has not changed, and does not. */
     } else if (p->acknowledged) {
         cache_clean(cache, p->key, p->hash, p->version);

@@ -314,6 +314,20 @@ static void test_what_memory_cannot_hold_is_committed_at_once(void **state)
     written_free(&w);
 }
 
+static void test_a_write_that_the_store_refuses_late_is_not_kept(void **state)
+{
+    struct fixture *f = *state;
+
+    fake_store_set_plain(f->fake, "k", "old", 0);
+    fake_store_fail(f->fake, FAKE_APPLY, "k", 1, ERR_READONLY);
+    put_and_wait(f, "k", "new"); /* Acknowledged from memory. */
+    assert_answer(f, "k", "new");
+    put_and_wait(f, "book:3", NEW_BOOK); /* Has all before it committed. */
+
+    assert_int_equal(n_dirty(f), 0);
+    assert_answer(f, "k", "old");
+}
+
 static void test_closing_commits_what_was_acknowledged(void **state)
 {
     struct fixture *f = *state;
@@ -365,6 +379,7 @@ int main(void)
         BEHIND(test_a_fill_does_not_replace_a_dirty_copy),
         BEHIND(test_a_dirty_copy_answers_alone_under_race_always),
         BEHIND(test_what_memory_cannot_hold_is_committed_at_once),
+        BEHIND(test_a_write_that_the_store_refuses_late_is_not_kept),
         BEHIND(test_closing_commits_what_was_acknowledged),
         cmocka_unit_test_setup_teardown(
             test_none_keeps_plain_keys_in_memory_only, set_up_none, tear_down),
