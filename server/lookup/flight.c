@@ -399,8 +399,10 @@ static struct flight *start(struct flights *flights, struct flight_shard *shard,
     return f;
 }
 
-static uint64_t version_now(struct flights *flights, struct slice key,
-                            uint64_t hash)
+/* Is the cached copy another than the caller saw?  The store is never asked
+ * for a key whose copy it does not have yet. */
+static bool has_changed(struct flights *flights, struct slice key,
+                        uint64_t hash, uint64_t seen_version)
 {
     struct copy copy;
 
@@ -430,8 +432,7 @@ enum flight_join flights_join(struct flights *flights, struct slice key,
     mutex_lock(&shard->lock);
     struct flight *f = find(shard, key, hash);
     if (f == NULL) {
-        if (seen_version != FLIGHT_ANY_COPY &&
-            version_now(flights, key, hash) != seen_version) {
+        if (has_changed(flights, key, hash, seen_version)) {
             result = FLIGHT_CHANGED;
         } else {
             f = start(flights, shard, key, hash, w == NULL);

@@ -74,7 +74,8 @@ struct flights *flights_new(struct cache *cache, struct store *store,
 /* No flight may be under way: after store_close(). */
 void flights_free(struct flights *flights);
 
-#define FLIGHT_ANY_COPY UINT64_MAX /* For 'seen_version': never CHANGED. */
+/* For 'seen_version': CHANGED only if the copy is not in the store (yet). */
+#define FLIGHT_ANY_COPY UINT64_MAX
 
 enum flight_join {
     FLIGHT_STARTED,

@@ -120,14 +120,15 @@ static enum freshness freshness(const struct lookup *lookup,
                : COPY_OLD;
 }
 
-/* May the copy answer because the store failed?  A negative one never: a
- * failed store is not shown as "not found". */
+/* May the copy answer because the store failed?  A negative one only while it
+ * is fresh: a failed store is not shown as "not found". */
 static bool good_on_error(const struct lookup *lookup, const struct copy *copy,
                           int64_t now_us)
 {
-    return copy->kind != COPY_NEGATIVE &&
-           now_us - copy->filled_us - limit(lookup, CONFIG_max_age) <
-               limit(lookup, CONFIG_stale_if_error);
+    return freshness(lookup, copy, now_us) == COPY_FRESH ||
+           (copy->kind != COPY_NEGATIVE &&
+            now_us - copy->filled_us - limit(lookup, CONFIG_max_age) <
+                limit(lookup, CONFIG_stale_if_error));
 }
 
 /* A copy whose own expiry has passed says "there is no such key", as the
@@ -202,7 +203,7 @@ static void answer_without_store(const struct question *q, enum err err,
     }
     if (cache_get(lookup->parts.cache, q->key, q->hash, 0, &copy, scratch)) {
         apply_expiry(&copy);
-        if (is_pinned(&copy) || good_on_error(lookup, &copy, now_us)) {
+        if (good_on_error(lookup, &copy, now_us)) {
             stats_count(STATS_lookup_stale_if_error_answers);
             answer_from_copy(
                 answer, &copy,
@@ -423,8 +424,11 @@ ask_store(const struct question *q, const struct lookup_caller *caller,
     return cache_won ? NULL : p;
 }
 
-/* A lookup that fills overtake again and again stops looking and joins. */
+/* A lookup that is overtaken again and again, or has no memory for the copy,
+ * stops looking and joins … */
 #define PROBES_MAX 8
+/* … and if it must not, because the store does not have the copy, gives up. */
+#define TRIES_MAX 16
 
 static bool store_could_have(const struct question *q, struct slice id)
 {
@@ -460,7 +464,11 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
             answer->outcome = LOOKUP_MISS;
             break;
         }
-        const uint64_t seen = tries == PROBES_MAX ? FLIGHT_ANY_COPY
+        if (tries > TRIES_MAX) {
+            answer_failed(answer, ERR_NOMEM);
+            break;
+        }
+        const uint64_t seen = tries >= PROBES_MAX ? FLIGHT_ANY_COPY
                               : probe.there       ? probe.copy.version
                                                   : 0;
         pending = ask_store(&q, caller, &probe, seen, &again, scratch, answer);
