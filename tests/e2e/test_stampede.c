@@ -17,7 +17,7 @@
 #define CLIENTS 1000
 
 /* Long enough for all to have asked, also under a sanitizer. */
-#define DELAY "3s"
+#define DELAY "2s"
 
 static redisContext *clients[CLIENTS];
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -69,6 +70,7 @@ static void become_bookd(const struct daemon *d, int listener,
     const char *argv[ARGS_MAX + 4] = {program, "--dir", d->dir};
     size_t argc = 3;
 
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* Of a test that failed, too. */
     snprintf(program, sizeof program, "%s/bookd", build == NULL ? "." : build);
     while (*args != NULL && argc < ARGS_MAX) {
         argv[argc++] = *args++;
