@@ -33,6 +33,13 @@ enum copy_kind {
     COPY_NEGATIVE /* "The store has no such row"; no bytes. */
 };
 
+/* Where a copy came from. */
+enum copy_origin {
+    COPY_FROM_MISS,    /* A lookup that had to ask the store. */
+    COPY_FROM_REFRESH, /* A store read that nobody waited for. */
+    COPY_FROM_WRITE
+};
+
 /* What is known of a copy, beside its bytes. */
 struct copy {
     enum copy_kind kind;
@@ -41,6 +48,8 @@ struct copy {
     int64_t filled_us;  /* clock_now_us() when the store was asked, or when
                            the write was acknowledged. */
     int64_t expires_ms; /* Wall clock; 0: never. */
+    enum copy_origin origin;
+    uint32_t store_us;  /* How long the store took for it; 0 for a write. */
     uint64_t version;   /* Set by the cache: grows with every put of this key,
                            also when it was dropped in between, and no other
                            copy of any key ever has the same. */
@@ -50,6 +59,8 @@ struct cache_options {
     size_t n_shards;    /* Rounded up to a power of two; at most 4096. */
     size_t max_bytes;   /* Of entries, index and queues together. */
     size_t max_entries; /* 0: as many as fit. */
+    int64_t negative_share; /* Millionths of max_bytes for negative copies;
+                               0: no share of their own. */
 };
 
 struct cache *cache_new(const struct cache_options *options);

@@ -60,9 +60,9 @@ typedef void store_read_done_fn(struct store_read *read, enum err err);
 enum store_start {
     STORE_STARTED, /* Has a slot: will end in done(). */
     STORE_QUEUED,  /* Waits for a slot: done(), unless withdrawn. */
-    STORE_REFUSED  /* Queue full, a refresh while busy, or the store closes;
-                    * nothing will happen. */
-};
+    STORE_REFUSED, /* Queue full, or a refresh while busy, or closing. */
+    STORE_BROKEN   /* The breaker is open, and this is no probe. */
+}; /* After the last two nothing will happen. */
 
 /* Embedded in the caller's own; must live until done() was called or the read
  * was refused or withdrawn.  Fill the first group, zero the rest. */

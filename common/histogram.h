@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A histogram of durations: counts in buckets that grow with the value, so
+ * that every percentile is known within 1/16 (6.25 %) of itself.
+ *
+ * Values below 16 have a bucket each; above, each power of two is divided
+ * into 16 buckets.  Values beyond the range count in the last bucket.
+ *
+ * Thread-safety: one thread records; any thread may read meanwhile and sees
+ * each count as it was at some moment (relaxed atomics).
+ * Source: the bucket layout of HdrHistogram, by Gil Tene.
+ */
+#ifndef COMMON_HISTOGRAM_H
+#define COMMON_HISTOGRAM_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define HISTOGRAM_BUCKETS (16 * 37) /* Up to 2^40 microseconds: 12 days. */
+
+struct histogram {
+    _Atomic uint64_t counts[HISTOGRAM_BUCKETS];
+    _Atomic int64_t max;
+};
+
+/* Counts 'value', microseconds or whatever the unit is; below 0 is 0. */
+void histogram_record(struct histogram *h, int64_t value);
+/* Adds the counts of 'from', which another thread may be recording into. */
+void histogram_add(struct histogram *to, const struct histogram *from);
+/* Takes the counts of 'from' away from 'h', which has at least these. */
+void histogram_subtract(struct histogram *h, const struct histogram *from);
+uint64_t histogram_count(const struct histogram *h);
+/* The value that the share 'q' (0 .. 1) of all values does not exceed; 0 when
+ * there are none. */
+int64_t histogram_quantile(const struct histogram *h, double q);
+int64_t histogram_max(const struct histogram *h);
+
+#endif
