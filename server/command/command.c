@@ -2,6 +2,7 @@
 #include "server/command/command.h"
 
 #include "server/admin/stats.h"
+#include "server/command/args.h"
 #include "server/command/handlers.h"
 
 #include <assert.h>
@@ -106,14 +107,17 @@ static const struct command *child(const struct command *parent,
     return command_by_name(slice_make(full, size + 1 + name.size));
 }
 
+/* The command that is called by this one word: "client|list" is none. */
+static const struct command *command_of_word(struct slice word)
+{
+    return memchr(word.data, '|', word.size) != NULL ? NULL
+                                                     : command_by_name(word);
+}
+
 void command_find(struct request *request)
 {
-    const struct command *found = command_by_name(request->argv[0]);
+    const struct command *found = command_of_word(request->argv[0]);
 
-    /* "client|list" as one word is no command. */
-    if (found != NULL && strchr(found->name, '|') != NULL) {
-        found = NULL;
-    }
     if (found != NULL && request->argc > 1 && command_has_children(found)) {
         found = child(found, request->argv[1]);
     }
@@ -123,13 +127,10 @@ void command_find(struct request *request)
 
 /* ---- running ---- */
 
-/* At most this much of the arguments is shown in an error, as in Redis. */
-#define SHOWN_BYTES 128
-
 static void reply_unknown(struct request *request)
 {
     const struct slice name = request->argv[0];
-    const struct command *parent = command_by_name(name);
+    const struct command *parent = command_of_word(name);
     struct buf args = {0};
 
     if (parent != NULL && request->argc > 1) {
@@ -140,8 +141,7 @@ static void reply_unknown(struct request *request)
             buf_data(&upper)[i] = (char)toupper(buf_data(&upper)[i]);
         }
         reply_errorf(&request->reply,
-                     "ERR unknown subcommand '%.*s'. Try %s HELP.",
-                     (int)(sub.size < SHOWN_BYTES ? sub.size : SHOWN_BYTES),
+                     "ERR unknown subcommand '%.*s'. Try %s HELP.", shown(sub),
                      sub.data, buf_string(&upper));
         buf_destroy(&upper);
         return;
@@ -154,8 +154,7 @@ static void reply_unknown(struct request *request)
     }
     reply_errorf(&request->reply,
                  "ERR unknown command '%.*s', with args beginning with: %s",
-                 (int)(name.size < SHOWN_BYTES ? name.size : SHOWN_BYTES),
-                 name.data, buf_string(&args));
+                 shown(name), name.data, buf_string(&args));
     buf_destroy(&args);
 }
 
