@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/command/command.h"
 
+#include "common/log.h"
 #include "server/admin/stats.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
@@ -158,6 +159,13 @@ static void reply_unknown(struct request *request)
     buf_destroy(&args);
 }
 
+/* A page in somebody's browser can send bookd commands of its own in the lines
+ * of an HTTP request, but not without these before them.  Source: Redis. */
+static bool is_http(const struct request *request)
+{
+    return arg_is(request, 0, "POST") || arg_is(request, 0, "Host:");
+}
+
 static bool arity_fits(const struct command *command, size_t argc)
 {
     return command->arity >= 0 ? argc == (size_t)command->arity
@@ -180,6 +188,11 @@ static enum command_status run(struct request *request)
     struct client *client = request->client;
     const struct command *command = request->command;
 
+    if (command == NULL && is_http(request)) {
+        log_notice("command: closed, it speaks HTTP addr=%s", client->address);
+        client->close_after_reply = true;
+        return COMMAND_DONE;
+    }
     if (command == NULL) {
         reply_unknown(request);
         return COMMAND_DONE;
