@@ -416,18 +416,16 @@ static struct flight *start(struct flights *flights, struct flight_shard *shard,
     return f;
 }
 
-/* Is the cached copy another than the caller saw?  The store is never asked
- * for a key whose copy it does not have yet. */
+/* Is the cached copy another than the caller saw?  Who saw one that the store
+ * does not have yet does not ask, so no flight ever begins beside such a copy.
+ */
 static bool has_changed(struct flights *flights, struct slice key,
                         uint64_t hash, uint64_t seen_version)
 {
     struct copy copy;
+    const bool there = cache_get(flights->cache, key, hash, 0, &copy, NULL);
 
-    if (!cache_get(flights->cache, key, hash, 0, &copy, NULL)) {
-        return seen_version != 0 && seen_version != FLIGHT_ANY_COPY;
-    }
-    return seen_version == FLIGHT_ANY_COPY ? copy.dirty || copy.memory_only
-                                           : copy.version != seen_version;
+    return seen_version != (there ? copy.version : 0);
 }
 
 static void add_waiter(struct flights *flights, struct flight *f,
