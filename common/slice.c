@@ -4,6 +4,22 @@
  */
 #include "common/slice.h"
 
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* Not strncasecmp(), for which a NUL ends the comparison. */
+bool slice_equal_nocase(struct slice a, struct slice b)
+{
+    bool equal = a.size == b.size;
+
+    for (size_t i = 0; equal && i < a.size; i++) {
+        equal = lower(a.data[i]) == lower(b.data[i]);
+    }
+    return equal;
+}
+
 bool slice_to_int64(struct slice s, int64_t *value)
 {
     const char *at = s.data;

@@ -13,7 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
-#include <strings.h>
 
 struct slice {
     const char *data; /* Never NULL unless size is 0. */
@@ -41,11 +40,7 @@ static inline bool slice_equal(struct slice a, struct slice b)
 }
 
 /* Equal but for the case of ASCII letters. */
-static inline bool slice_equal_nocase(struct slice a, struct slice b)
-{
-    return a.size == b.size &&
-           (a.size == 0 || strncasecmp(a.data, b.data, a.size) == 0);
-}
+bool slice_equal_nocase(struct slice a, struct slice b);
 
 static inline bool slice_has_prefix(struct slice s, struct slice prefix)
 {

@@ -28,6 +28,15 @@ static inline bool arg_integer(struct request *request, size_t i,
     return false;
 }
 
+/* As the precision of "%.*s": of what a client sent, however much, an error
+ * repeats at most this, as in Redis. */
+#define SHOWN_BYTES 128
+
+static inline int shown(struct slice arg)
+{
+    return (int)(arg.size < SHOWN_BYTES ? arg.size : SHOWN_BYTES);
+}
+
 static inline enum command_status done_syntax_error(struct request *request)
 {
     reply_error(&request->reply, "ERR syntax error");

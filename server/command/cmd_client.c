@@ -42,7 +42,7 @@ enum command_status cmd_client_setinfo(struct request *r)
 
     if (!is_name && !arg_is(r, 2, "LIB-VER")) {
         reply_errorf(&r->reply, "ERR Unrecognized option '%.*s'",
-                     (int)r->argv[2].size, r->argv[2].data);
+                     shown(r->argv[2]), r->argv[2].data);
         return COMMAND_DONE;
     }
     if (!client_name_valid(r->argv[3])) {

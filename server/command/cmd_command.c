@@ -88,13 +88,6 @@ static size_t n_top(void)
 
 enum command_status cmd_command(struct request *r)
 {
-    if (r->argc > 1) {
-        reply_errorf(&r->reply,
-                     "ERR unknown subcommand '%.*s'. Try COMMAND HELP.",
-                     (int)(r->argv[1].size < 128 ? r->argv[1].size : 128),
-                     r->argv[1].data);
-        return COMMAND_DONE;
-    }
     reply_array(&r->reply, n_top());
     for (size_t i = 0; i < n_commands; i++) {
         if (is_top(&commands[i])) {
@@ -124,7 +117,6 @@ enum command_status cmd_command_list(struct request *r)
 enum command_status cmd_command_info(struct request *r)
 {
     if (r->argc == 2) {
-        r->argc = 1;
         return cmd_command(r);
     }
     reply_array(&r->reply, r->argc - 2);

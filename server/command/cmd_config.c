@@ -55,7 +55,7 @@ static bool add_pair(struct request *r, struct config_batch *batch,
         reply_errorf(&r->reply,
                      "ERR Unknown option or number of arguments for CONFIG SET "
                      "- '%.*s'",
-                     (int)(name.size < 128 ? name.size : 128), name.data);
+                     shown(name), name.data);
     } else if (!config_directives[id].at_run_time) {
         reply_errorf(&r->reply,
                      "ERR CONFIG SET failed (possibly related to argument "

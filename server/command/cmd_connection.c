@@ -57,7 +57,7 @@ static bool hello_options(struct request *r, struct slice *name)
             }
         } else {
             reply_errorf(&r->reply, "ERR Syntax error in HELLO option '%.*s'",
-                         (int)r->argv[i].size, r->argv[i].data);
+                         shown(r->argv[i]), r->argv[i].data);
             return false;
         }
     }

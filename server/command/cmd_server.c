@@ -10,12 +10,20 @@
 enum command_status cmd_shutdown(struct request *r)
 {
     struct server *server = r->client->server;
+    bool save = false;
+    bool nosave = false;
 
+    /* All are taken for Redis' sake: what was acknowledged is always saved. */
     for (size_t i = 1; i < r->argc; i++) {
+        save = save || arg_is(r, i, "SAVE");
+        nosave = nosave || arg_is(r, i, "NOSAVE");
         if (!arg_is(r, i, "NOSAVE") && !arg_is(r, i, "SAVE") &&
             !arg_is(r, i, "NOW") && !arg_is(r, i, "FORCE")) {
             return done_syntax_error(r);
         }
+    }
+    if (save && nosave) {
+        return done_syntax_error(r);
     }
     /* No reply on success, as in Redis: the connection ends. */
     r->client->close_after_reply = true;

@@ -89,7 +89,7 @@ static bool set_options(struct request *r, int64_t *expires_ms)
             reply_errorf(&r->reply,
                          "ERR SET %.*s is not supported; SET takes EX, PX, "
                          "EXAT and PXAT",
-                         (int)r->argv[i].size, r->argv[i].data);
+                         shown(r->argv[i]), r->argv[i].data);
             return false;
         }
         if (option == NULL || *expires_ms != 0 || i + 1 == r->argc) {

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/command/command.h"
 
+#include "common/log.h"
 #include "server/admin/stats.h"
+#include "server/command/args.h"
 #include "server/command/handlers.h"
 
 #include <assert.h>
@@ -106,14 +108,17 @@ static const struct command *child(const struct command *parent,
     return command_by_name(slice_make(full, size + 1 + name.size));
 }
 
+/* The command that is called by this one word: "client|list" is none. */
+static const struct command *command_of_word(struct slice word)
+{
+    return memchr(word.data, '|', word.size) != NULL ? NULL
+                                                     : command_by_name(word);
+}
+
 void command_find(struct request *request)
 {
-    const struct command *found = command_by_name(request->argv[0]);
+    const struct command *found = command_of_word(request->argv[0]);
 
-    /* "client|list" as one word is no command. */
-    if (found != NULL && strchr(found->name, '|') != NULL) {
-        found = NULL;
-    }
     if (found != NULL && request->argc > 1 && command_has_children(found)) {
         found = child(found, request->argv[1]);
     }
@@ -123,13 +128,10 @@ void command_find(struct request *request)
 
 /* ---- running ---- */
 
-/* At most this much of the arguments is shown in an error, as in Redis. */
-#define SHOWN_BYTES 128
-
 static void reply_unknown(struct request *request)
 {
     const struct slice name = request->argv[0];
-    const struct command *parent = command_by_name(name);
+    const struct command *parent = command_of_word(name);
     struct buf args = {0};
 
     if (parent != NULL && request->argc > 1) {
@@ -140,8 +142,7 @@ static void reply_unknown(struct request *request)
             buf_data(&upper)[i] = (char)toupper(buf_data(&upper)[i]);
         }
         reply_errorf(&request->reply,
-                     "ERR unknown subcommand '%.*s'. Try %s HELP.",
-                     (int)(sub.size < SHOWN_BYTES ? sub.size : SHOWN_BYTES),
+                     "ERR unknown subcommand '%.*s'. Try %s HELP.", shown(sub),
                      sub.data, buf_string(&upper));
         buf_destroy(&upper);
         return;
@@ -154,9 +155,15 @@ static void reply_unknown(struct request *request)
     }
     reply_errorf(&request->reply,
                  "ERR unknown command '%.*s', with args beginning with: %s",
-                 (int)(name.size < SHOWN_BYTES ? name.size : SHOWN_BYTES),
-                 name.data, buf_string(&args));
+                 shown(name), name.data, buf_string(&args));
     buf_destroy(&args);
+}
+
+/* A page in somebody's browser can send bookd commands of its own in the lines
+ * of an HTTP request, but not without these before them.  Source: Redis. */
+static bool is_http(const struct request *request)
+{
+    return arg_is(request, 0, "POST") || arg_is(request, 0, "Host:");
 }
 
 static bool arity_fits(const struct command *command, size_t argc)
@@ -181,6 +188,11 @@ static enum command_status run(struct request *request)
     struct client *client = request->client;
     const struct command *command = request->command;
 
+    if (command == NULL && is_http(request)) {
+        log_notice("command: closed, it speaks HTTP addr=%s", client->address);
+        client->close_after_reply = true;
+        return COMMAND_DONE;
+    }
     if (command == NULL) {
         reply_unknown(request);
         return COMMAND_DONE;

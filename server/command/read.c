@@ -94,6 +94,23 @@ static void answer_all(struct gather *g)
     g->on_answers(request, g->answers, g->n);
 }
 
+static void keep_bytes(struct gather *g, struct item *item, struct slice bytes)
+{
+    struct answer *answer = &g->answers[item - g->items];
+
+    if (bytes.size == 0) {
+        return;
+    }
+    char *room = buf_try_reserve(&g->bytes, bytes.size);
+    if (room == NULL) {
+        *answer = (struct answer){.outcome = LOOKUP_FAILED, .err = ERR_NOMEM};
+        return;
+    }
+    item->at = g->bytes.size;
+    memcpy(room, bytes.data, bytes.size);
+    buf_commit(&g->bytes, bytes.size);
+}
+
 static void on_item_done(void *arg, const struct answer *answer)
 {
     struct item *item = arg;
@@ -102,8 +119,7 @@ static void on_item_done(void *arg, const struct answer *answer)
 
     g->answers[item - g->items] = *answer;
     item->pending = NULL;
-    item->at = g->bytes.size;
-    buf_append_slice(&g->bytes, answer->bytes);
+    keep_bytes(g, item, answer->bytes);
     if (--g->n_pending > 0) {
         return;
     }

@@ -283,6 +283,20 @@ static void unlink_flight(struct flight_shard *shard, struct flight *f)
 
 /* ---- the store's side ---- */
 
+static enum err keep_value(struct slice value, struct buf *bytes)
+{
+    if (value.size == 0) {
+        return ERR_OK;
+    }
+    char *room = buf_try_reserve(bytes, value.size);
+    if (room == NULL) {
+        return ERR_NOMEM;
+    }
+    memcpy(room, value.data, value.size);
+    buf_commit(bytes, value.size);
+    return ERR_OK;
+}
+
 static void on_row(struct store_read *read, const struct store_row *row)
 {
     struct flight *f = container_of(read, struct flight, read);
@@ -290,11 +304,11 @@ static void on_row(struct store_read *read, const struct store_row *row)
     f->found = true;
     if (row->mapping != NULL) {
         f->copy.kind = COPY_RECORD;
-        record_encode(row, &f->bytes);
+        f->err = record_encode(row, &f->bytes);
     } else {
         f->copy.kind = COPY_STRING;
         f->copy.expires_ms = row->expires_ms;
-        buf_append_slice(&f->bytes, row->columns[0].bytes);
+        f->err = keep_value(row->columns[0].bytes, &f->bytes);
     }
 }
 
@@ -321,6 +335,9 @@ static void on_done(struct store_read *read, enum err err)
     struct flights *flights = f->flights;
     struct flight_shard *shard = shard_of(flights, f->hash);
 
+    if (err == ERR_OK) {
+        err = f->err; /* Of on_row(). */
+    }
     f->err = err;
     if (err == ERR_OK && !f->found) {
         f->copy.kind = COPY_NEGATIVE;
@@ -399,15 +416,16 @@ static struct flight *start(struct flights *flights, struct flight_shard *shard,
     return f;
 }
 
-/* Is the cached copy another than the caller saw?  The store is never asked
- * for a key whose copy it does not have yet. */
+/* Is the cached copy another than the caller saw?  Who saw one that the store
+ * does not have yet does not ask, so no flight ever begins beside such a copy.
+ */
 static bool has_changed(struct flights *flights, struct slice key,
                         uint64_t hash, uint64_t seen_version)
 {
     struct copy copy;
+    const bool there = cache_get(flights->cache, key, hash, 0, &copy, NULL);
 
-    return cache_get(flights->cache, key, hash, 0, &copy, NULL) ? copy.version
-                                                                : 0;
+    return seen_version != (there ? copy.version : 0);
 }
 
 static void add_waiter(struct flights *flights, struct flight *f,

@@ -74,9 +74,6 @@ struct flights *flights_new(struct cache *cache, struct store *store,
 /* No flight may be under way: after store_close(). */
 void flights_free(struct flights *flights);
 
-/* For 'seen_version': CHANGED only if the copy is not in the store (yet). */
-#define FLIGHT_ANY_COPY UINT64_MAX
-
 enum flight_join {
     FLIGHT_STARTED,
     FLIGHT_JOINED,

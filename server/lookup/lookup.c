@@ -390,11 +390,15 @@ static bool cache_wins(struct pending_lookup *p, const struct probe *probe,
 }
 
 /* Asks the store.  Returns the pending lookup, or NULL with the answer. */
-static struct pending_lookup *
-ask_store(const struct question *q, const struct lookup_caller *caller,
-          const struct probe *probe, uint64_t seen_version, bool *again,
-          struct buf *scratch, struct answer *answer)
+static struct pending_lookup *ask_store(const struct question *q,
+                                        const struct lookup_caller *caller,
+                                        const struct probe *probe, bool *again,
+                                        struct buf *scratch,
+                                        struct answer *answer)
 {
+    const bool cache_may_win =
+        q->race == RACE_ALWAYS && probe->freshness != COPY_OLD;
+    const uint64_t seen_version = probe->there ? probe->copy.version : 0;
     struct pending_lookup *p = new_pending(q, caller);
 
     if (p == NULL) {
@@ -415,19 +419,19 @@ ask_store(const struct question *q, const struct lookup_caller *caller,
         return NULL;
     case FLIGHT_REFUSED:
         free(p);
-        answer_without_store(q, ERR_STORE_BUSY, scratch, answer);
+        if (cache_may_win) {
+            stats_count(STATS_refreshes_skipped);
+            answer_from_copy(answer, &probe->copy, probe->bytes, probe->now_us);
+        } else {
+            answer_without_store(q, ERR_STORE_BUSY, scratch, answer);
+        }
         return NULL;
     }
-    const bool cache_won = q->race == RACE_ALWAYS &&
-                           probe->freshness != COPY_OLD &&
-                           cache_wins(p, probe, answer);
-    return cache_won ? NULL : p;
+    return cache_may_win && cache_wins(p, probe, answer) ? NULL : p;
 }
 
-/* A lookup that is overtaken again and again, or has no memory for the copy,
- * stops looking and joins … */
-#define PROBES_MAX 8
-/* … and if it must not, because the store does not have the copy, gives up. */
+/* Nobody is overtaken so often in a row: there is a copy, and no memory to take
+ * it into. */
 #define TRIES_MAX 16
 
 static bool store_could_have(const struct question *q, struct slice id)
@@ -468,10 +472,7 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
             answer_failed(answer, ERR_NOMEM);
             break;
         }
-        const uint64_t seen = tries >= PROBES_MAX ? FLIGHT_ANY_COPY
-                              : probe.there       ? probe.copy.version
-                                                  : 0;
-        pending = ask_store(&q, caller, &probe, seen, &again, scratch, answer);
+        pending = ask_store(&q, caller, &probe, &again, scratch, answer);
     }
     if (pending == NULL) {
         finish_answer(&q, answer);

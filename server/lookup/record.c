@@ -75,16 +75,74 @@ static bool append_value(struct buf *out, const struct store_column *column,
     return true;
 }
 
-void record_encode(const struct store_row *row, struct buf *out)
+/* ---- how much room a record needs, at most ---- */
+
+static size_t max_json_string(struct slice s)
+{
+    size_t bytes = 2; /* Quotes. */
+
+    for (size_t i = 0; i < s.size; i++) {
+        const unsigned char c = (unsigned char)s.data[i];
+        if (c > 0x7F) {
+            bytes += 3; /* U+FFFD, if it is no UTF-8. */
+        } else {
+            bytes += c < 0x20 || c == '"' || c == '\\' ? 6 : 1;
+        }
+    }
+    return bytes;
+}
+
+/* Of the JSON value, and the exact bytes behind the object if need be. */
+static size_t max_value(const struct store_column *column)
+{
+    const size_t size = column->bytes.size;
+    size_t json = 0;
+
+    switch (column->type) {
+    case COLUMN_TEXT:
+        json = max_json_string(column->bytes);
+        return json == size + 2 ? json : json + size;
+    case COLUMN_BLOB:
+        return 2 + (size + 2) / 3 * 4 + size;
+    case COLUMN_INTEGER:
+    case COLUMN_REAL:
+    case COLUMN_NULL:
+        break;
+    }
+    return sizeof "null" + 2 * size;
+}
+
+/* What buf_printf() wants to find free, whatever it prints. */
+#define PRINT_ROOM 64
+
+static size_t max_record(const struct store_row *row)
+{
+    const struct mapping *mapping = row->mapping;
+    size_t bytes = sizeof(struct header) + sizeof "{}" + PRINT_ROOM;
+
+    for (size_t i = 0; i < mapping->n_columns; i++) {
+        bytes += sizeof(struct column) + sizeof ",:" +
+                 max_json_string(slice_from_string(mapping->columns[i])) +
+                 max_value(&row->columns[i]);
+    }
+    return bytes;
+}
+
+enum err record_encode(const struct store_row *row, struct buf *out)
 {
     const struct mapping *mapping = row->mapping;
     const size_t table_size = mapping->n_columns * sizeof(struct column);
     const size_t start = out->size;
     struct header header = {.n_columns = (uint32_t)mapping->n_columns};
 
-    /* The head is filled in at the end; 'out' may move until then. */
-    memset(buf_reserve(out, sizeof header + table_size), 0,
-           sizeof header + table_size);
+    /* Whoever wrote the row chose its size, so all room that it may need is
+     * taken first, and what follows cannot fail. */
+    char *head = buf_try_reserve(out, max_record(row));
+    if (head == NULL) {
+        return ERR_NOMEM;
+    }
+    /* Filled in at the end. */
+    memset(head, 0, sizeof header + table_size);
     buf_commit(out, sizeof header + table_size);
 
     const size_t json_start = out->size;
@@ -116,6 +174,8 @@ void record_encode(const struct store_row *row, struct buf *out)
             memcpy(buf_data(out) + place, &column, sizeof column);
         }
     }
+    assert(out->size - start <= max_record(row));
+    return ERR_OK;
 }
 
 static struct header read_header(struct slice record)

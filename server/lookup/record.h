@@ -19,12 +19,16 @@
 #ifndef SERVER_LOOKUP_RECORD_H
 #define SERVER_LOOKUP_RECORD_H
 
+#include "common/attr.h"
 #include "common/buf.h"
+#include "common/err.h"
 #include "common/slice.h"
 #include "server/store/store.h"
 
-/* Appends 'row', a row of a mapped table, to 'out' in the form above. */
-void record_encode(const struct store_row *row, struct buf *out);
+/* Appends 'row', a row of a mapped table, to 'out' in the form above.
+ * Errors: ERR_NOMEM, and nothing was appended. */
+NODISCARD
+enum err record_encode(const struct store_row *row, struct buf *out);
 
 /* The JSON object of a whole encoded record. */
 struct slice record_json(struct slice record);

@@ -27,6 +27,7 @@ struct pending {
     uint64_t version;
     struct buf row; /* The row after the write, encoded. */
     bool has_row;
+    bool row_lost; /* There was no memory to encode it. */
     /* From here: what done() hands to the caller's loop. */
     struct update_result result;
     struct buf detail;
@@ -95,7 +96,7 @@ static void on_row(struct store_write *write, const struct store_row *row)
         return; /* A plain key: its value is what was written. */
     }
     buf_clear(&p->row);
-    record_encode(row, &p->row);
+    p->row_lost = record_encode(row, &p->row) != ERR_OK;
     p->has_row = true;
 }
 

@@ -142,22 +142,6 @@ static void test_who_overtakes_the_probe_is_noticed(void **state)
     assert_int_equal(flights_count(flights), 0);
 }
 
-static void test_the_store_is_not_asked_for_what_it_does_not_have(void **state)
-{
-    struct fixture *f = *state;
-    struct flights *flights = lookup_flights(f->lookup);
-    struct copy copy = {.kind = COPY_NEGATIVE, .dirty = true};
-    struct waiter w = {.home = chan_tx(f->home), .deliver = deliver};
-
-    assert_int_equal(
-        cache_put(f->cache, key, hash_bytes(key), &copy, SLICE("")), ERR_OK);
-
-    assert_int_equal(
-        flights_join(flights, key, hash_bytes(key), FLIGHT_ANY_COPY, &w, 0),
-        FLIGHT_CHANGED);
-    assert_int_equal(fake_store_calls(f->fake, FAKE_READ), 0);
-}
-
 static void test_memory_that_is_always_too_little_ends_a_lookup(void **state)
 {
     struct fixture *f = *state;
@@ -184,7 +168,6 @@ int main(void)
         TEST(test_the_store_wins_when_it_came_first),
         TEST(test_a_fenced_flight_answers_but_fills_nothing),
         TEST(test_who_overtakes_the_probe_is_noticed),
-        TEST(test_the_store_is_not_asked_for_what_it_does_not_have),
         TEST(test_memory_that_is_always_too_little_ends_a_lookup),
     };
 

@@ -434,6 +434,56 @@ static void test_a_full_queue_is_busy(void **state)
     asked_free(&a);
 }
 
+static void test_a_full_queue_leaves_the_race_to_the_copy(void **state)
+{
+    struct fixture *f = *state;
+    struct asked holder, stale, negative;
+
+    warm(f);
+    clock_advance(61 * SECOND);
+    assert_string_equal(ask_text(f, "book:99", &negative), "(none)");
+    asked_free(&negative);
+    fixture_set(f, "race", "always");
+    fixture_set(f, "stale-if-error", "0s");
+    fixture_set(f, "store-concurrency", "1");
+    fixture_set(f, "store-queue", "0");
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_ask(f, "book:7", &holder);
+    fixture_ask(f, "book:3", &stale);
+    fixture_ask(f, "book:99", &negative);
+
+    assert_true(stale.answered);
+    assert_string_equal(asked_text(&stale), tale);
+    assert_true(negative.answered);
+    assert_string_equal(asked_text(&negative), "(none)");
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_run(f, &holder);
+    asked_free(&holder);
+    asked_free(&stale);
+    asked_free(&negative);
+}
+
+static void
+test_a_copy_that_got_fresh_answers_when_the_store_fails(void **state)
+{
+    struct fixture *f = *state;
+    struct written w;
+    struct asked a;
+
+    fake_store_hold_key(f->fake, FAKE_READ, FAKE_BEFORE, "book:3");
+    fixture_ask(f, "book:3", &a);
+    fixture_put(f, "book:3", NULL, &w); /* Now there is a negative copy. */
+    fixture_run_write(f, &w);
+    fake_store_fail(f->fake, FAKE_READ, NULL, 1, ERR_STORE_DOWN);
+    fake_store_release_key(f->fake, FAKE_READ, FAKE_BEFORE, "book:3");
+    fixture_run(f, &a);
+
+    assert_int_equal(a.answer.source, LOOKUP_CACHE);
+    assert_string_equal(asked_text(&a), "(none)");
+    asked_free(&a);
+    written_free(&w);
+}
+
 /* ---- evict ---- */
 
 static void test_evict_drops_the_copy_and_nothing_else(void **state)
@@ -474,6 +524,8 @@ int main(void)
         TEST(test_a_copy_past_stale_if_error_does_not_answer),
         TEST(test_an_old_negative_copy_never_hides_a_failure),
         TEST(test_a_full_queue_is_busy),
+        TEST(test_a_full_queue_leaves_the_race_to_the_copy),
+        TEST(test_a_copy_that_got_fresh_answers_when_the_store_fails),
         TEST(test_evict_drops_the_copy_and_nothing_else),
     };
 

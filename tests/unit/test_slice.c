@@ -90,6 +90,9 @@ static void test_equality_sees_every_byte(void **state)
     assert_true(slice_equal_nocase(SLICE("GeT"), SLICE("gEt")));
     assert_false(slice_equal_nocase(SLICE("get"), SLICE("set")));
     assert_true(slice_equal_nocase(slice_make(NULL, 0), SLICE("")));
+    assert_true(slice_equal_nocase(SLICE("a\0B"), SLICE("A\0b")));
+    assert_false(slice_equal_nocase(SLICE("a\0b"), SLICE("a\0c")));
+    assert_false(slice_equal_nocase(SLICE("@["), SLICE("`{")));
 }
 
 static void test_a_prefix_is_at_the_front(void **state)
