@@ -1,32 +1,145 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * BOOK.GET and BOOK.EVICT: what Redis has no words for.
+ * The BOOK commands: what Redis has no words for.
  */
+#include "common/mem.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
 #include "server/command/write.h"
+#include "server/lookup/freshness.h"
+#include "server/lookup/record.h"
+#include "server/lookup/why.h"
+#include "server/store/mapping.h"
+
+/* ---- BOOK.GET ---- */
+
+/* What BOOK.GET asks for behind the key. */
+struct get_options {
+    struct lookup_bounds bounds;
+    size_t fields; /* Index of the first name behind FIELDS; 0: no FIELDS. */
+};
+
+/* Reads a number of milliseconds into microseconds; replies on error. */
+static bool milliseconds(struct request *r, size_t i, int64_t *us)
+{
+    int64_t ms;
+
+    if (i == r->argc) {
+        reply_error(&r->reply, "ERR syntax error");
+        return false;
+    }
+    if (!slice_to_int64(r->argv[i], &ms) || ms < 0 || ms > INT64_MAX / 1000) {
+        reply_errorf(&r->reply,
+                     "ERR %.*s takes a number of milliseconds, 0 or more",
+                     (int)(r->argv[i - 1].size < 16 ? r->argv[i - 1].size : 16),
+                     r->argv[i - 1].data);
+        return false;
+    }
+    *us = ms * 1000;
+    return true;
+}
+
+static bool get_options(struct request *r, struct get_options *options)
+{
+    struct lookup_bounds *bounds = &options->bounds;
+
+    *options = (struct get_options){
+        .bounds = {FRESHNESS_NO_BOUND, FRESHNESS_NO_BOUND, FRESHNESS_NO_BOUND}};
+    for (size_t i = 2; i < r->argc; i += 2) {
+        bool good;
+        if (arg_is(r, i, "MAXAGE")) {
+            good = milliseconds(r, i + 1, &bounds->max_age_us);
+        } else if (arg_is(r, i, "STALE")) {
+            good = milliseconds(r, i + 1, &bounds->stale_us);
+        } else if (arg_is(r, i, "WAIT")) {
+            good = milliseconds(r, i + 1, &bounds->wait_us);
+        } else if (arg_is(r, i, "FIELDS") && i + 1 < r->argc) {
+            options->fields = i + 1;
+            break;
+        } else {
+            reply_error(&r->reply, "ERR syntax error");
+            return false;
+        }
+        if (!good) {
+            return false;
+        }
+    }
+    /* Who names an age, and no stale window, wants nothing older. */
+    if (bounds->max_age_us != FRESHNESS_NO_BOUND &&
+        bounds->stale_us == FRESHNESS_NO_BOUND) {
+        bounds->stale_us = 0;
+    }
+    return true;
+}
+
+/* Appends the named columns of a record as a JSON object; replies on error. */
+static bool append_fields(struct request *r, const struct answer *a,
+                          size_t first, struct buf *json)
+{
+    const size_t n = r->argc - first;
+
+    if (a->mapping == NULL) {
+        reply_err(&r->reply, ERR_WRONG_TYPE, NULL);
+        return false;
+    }
+    size_t *indices = xmalloc(n * sizeof *indices);
+    for (size_t i = 0; i < n; i++) {
+        const struct slice name = r->argv[first + i];
+        indices[i] = mapping_column(a->mapping, name);
+        if (indices[i] == a->mapping->n_columns) {
+            reply_errorf(&r->reply, "ERR %s has no column \"%.*s\"",
+                         a->mapping->table,
+                         (int)(name.size < 128 ? name.size : 128), name.data);
+            free(indices);
+            return false;
+        }
+    }
+    record_append_json(a->mapping, a->bytes, indices, n, json);
+    free(indices);
+    return true;
+}
 
 static void answer_book_get(struct request *r, const struct answer *a)
 {
     struct reply *reply = &r->reply;
+    struct get_options options;
+    struct buf json = {0};
 
+    if (!get_options(r, &options) ||
+        (options.fields > 0 && a->outcome == LOOKUP_FOUND &&
+         !append_fields(r, a, options.fields, &json))) {
+        buf_destroy(&json);
+        return;
+    }
     reply_map(reply, 4);
     reply_bulk_string(reply, "value");
-    reply_answer_text(reply, a);
+    if (json.size > 0) {
+        reply_bulk(reply, buf_slice(&json));
+    } else {
+        reply_answer_text(reply, a);
+    }
     reply_bulk_string(reply, "source");
     reply_bulk_string(reply, a->source == LOOKUP_CACHE ? "cache" : "store");
     reply_bulk_string(reply, "age-ms");
     reply_integer(reply, a->age_us / 1000);
     reply_bulk_string(reply, "took-us");
     reply_integer(reply, a->took_us);
+    buf_destroy(&json);
 }
 
 enum command_status cmd_book_get(struct request *r)
 {
-    return read_key(r, r->argv[1], answer_book_get);
+    struct get_options options;
+
+    if (!get_options(r, &options)) {
+        return COMMAND_DONE;
+    }
+    return read_key_within(r, r->argv[1], &options.bounds, answer_book_get);
 }
+
+/* ---- BOOK.EVICT ---- */
 
 enum command_status cmd_book_evict(struct request *r)
 {
@@ -36,5 +149,60 @@ enum command_status cmd_book_evict(struct request *r)
         n += lookup_evict(r->client->server->lookup, r->argv[i]);
     }
     reply_integer(&r->reply, n);
+    return COMMAND_DONE;
+}
+
+/* ---- BOOK.WHY ---- */
+
+static void field_text(struct reply *reply, const char *name, const char *text)
+{
+    reply_bulk_string(reply, name);
+    reply_bulk_string(reply, text);
+}
+
+static void field_integer(struct reply *reply, const char *name, int64_t value)
+{
+    reply_bulk_string(reply, name);
+    reply_integer(reply, value);
+}
+
+static void reply_copy(struct reply *reply, const struct why *why)
+{
+    static const char *const origins[] = {[COPY_FROM_MISS] = "miss",
+                                          [COPY_FROM_REFRESH] = "refresh",
+                                          [COPY_FROM_WRITE] = "write"};
+
+    field_integer(reply, "age-ms", why->age_us / 1000);
+    field_integer(reply, "max-age-left-ms", why->left.fresh_us / 1000);
+    field_integer(reply, "stale-while-revalidate-left-ms",
+                  why->left.stale_us / 1000);
+    field_integer(reply, "stale-if-error-left-ms", why->left.error_us / 1000);
+    field_text(reply, "origin", origins[why->copy.origin]);
+    field_integer(reply, "store-took-us", why->copy.store_us);
+    field_integer(reply, "version", (int64_t)why->copy.version);
+    field_integer(reply, "bytes", (int64_t)why->bytes);
+}
+
+enum command_status cmd_book_why(struct request *r)
+{
+    struct reply *reply = &r->reply;
+    struct why why;
+
+    lookup_why(r->client->server->lookup, r->argv[1], &why);
+    reply_map(reply, 6 + (why.has_copy ? 8 : 0) + (why.has_flight ? 2 : 0));
+    field_text(reply, "table",
+               why.mapping != NULL ? why.mapping->table : "plain");
+    field_text(reply, "state", why.state);
+    field_text(reply, "answers", why.answers);
+    field_text(reply, "reason", why.reason);
+    field_text(reply, "race", why.race);
+    field_text(reply, "flight", why.has_flight ? "yes" : "no");
+    if (why.has_flight) {
+        field_integer(reply, "flight-age-ms", why.flight.age_us / 1000);
+        field_integer(reply, "flight-waiters", (int64_t)why.flight.n_waiters);
+    }
+    if (why.has_copy) {
+        reply_copy(reply, &why);
+    }
     return COMMAND_DONE;
 }

@@ -6,7 +6,9 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "server/admin/config.h"
+#include "common/mem.h"
 #include "server/admin/memory.h"
+#include "server/admin/outcomes.h"
 #include "server/admin/stats.h"
 #include "server/cache/cache.h"
 #include "server/command/args.h"
@@ -145,8 +147,22 @@ static void info_cache(const struct server *server, struct buf *out)
 
 static void info_lookup(const struct server *server, struct buf *out)
 {
+    const struct mappings *mappings = store_mappings(server->store);
+    const char **tables = xmalloc(mappings->count * sizeof *tables);
+
+    for (size_t i = 0; i < mappings->count; i++) {
+        tables[i] = mappings->list[i].table;
+    }
     stats_print("Lookup", out);
     lookup_describe(server->lookup, out);
+    outcomes_print(tables, mappings->count, out);
+    free(tables);
+}
+
+static void info_latency(const struct server *server, struct buf *out)
+{
+    (void)server;
+    outcomes_print_latency(out);
 }
 
 static void info_store(const struct server *server, struct buf *out)
@@ -158,11 +174,17 @@ static const struct {
     const char *name;
     section_fn *print;
 } sections[] = {
-    {"Server", info_server},           {"Clients", info_clients},
-    {"Memory", info_memory},           {"Stats", info_stats},
-    {"Replication", info_replication}, {"CPU", info_cpu},
-    {"Cluster", info_cluster},         {"Cache", info_cache},
-    {"Lookup", info_lookup},           {"Store", info_store},
+    {"Server", info_server},
+    {"Clients", info_clients},
+    {"Memory", info_memory},
+    {"Stats", info_stats},
+    {"Replication", info_replication},
+    {"CPU", info_cpu},
+    {"Cluster", info_cluster},
+    {"Cache", info_cache},
+    {"Lookup", info_lookup},
+    {"Latency", info_latency},
+    {"Store", info_store},
 };
 
 static bool is_asked(const struct request *r, const char *name)

@@ -33,6 +33,13 @@ static void cancel_one(struct request *request)
 enum command_status read_key(struct request *request, struct slice key,
                              request_answer_fn *on_answer)
 {
+    return read_key_within(request, key, NULL, on_answer);
+}
+
+enum command_status read_key_within(struct request *request, struct slice key,
+                                    const struct lookup_bounds *bounds,
+                                    request_answer_fn *on_answer)
+{
     struct client *client = request->client;
     const struct lookup_caller caller = {
         .home = client->home, .done = on_done, .arg = request};
@@ -40,7 +47,7 @@ enum command_status read_key(struct request *request, struct slice key,
 
     request->on_answer = on_answer;
     struct pending_lookup *pending = lookup_get(
-        client->server->lookup, key, &caller, client->scratch, &answer);
+        client->server->lookup, key, bounds, &caller, client->scratch, &answer);
     if (pending == NULL) {
         answer_one(request, &answer);
         return COMMAND_DONE;
@@ -176,8 +183,8 @@ enum command_status read_keys(struct request *request, const struct slice *keys,
             .home = client->home, .done = on_item_done, .arg = item};
         *item = (struct item){.gather = g};
         /* Answers of pending ones come by the loop, not before we return. */
-        item->pending = lookup_get(client->server->lookup, keys[i], &caller,
-                                   &g->bytes, &g->answers[i]);
+        item->pending = lookup_get(client->server->lookup, keys[i], NULL,
+                                   &caller, &g->bytes, &g->answers[i]);
         if (item->pending != NULL) {
             g->n_pending++;
         } else if (g->answers[i].bytes.size > 0) {

@@ -23,6 +23,11 @@
 enum command_status read_key(struct request *request, struct slice key,
                              request_answer_fn *on_answer);
 
+/* The same within the bounds of the request; see lookup.h. */
+enum command_status read_key_within(struct request *request, struct slice key,
+                                    const struct lookup_bounds *bounds,
+                                    request_answer_fn *on_answer);
+
 /* 'answers' are in the order of the keys. */
 typedef void read_keys_fn(struct request *request, const struct answer *answers,
                           size_t n);

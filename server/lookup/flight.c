@@ -18,6 +18,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/task.h"
+#include "server/admin/config.h"
 #include "server/admin/stats.h"
 #include "server/lookup/record.h"
 
@@ -79,8 +80,8 @@ static struct slice key_of(const struct flight *f)
     return slice_make(f->key, f->key_size);
 }
 
-struct flights *flights_new(struct cache *cache, struct store *store,
-                            struct timers *timers)
+struct flights *flights_new(const struct config *config, struct cache *cache,
+                            struct store *store, struct timers *timers)
 {
     struct flights *flights = NULL;
 
@@ -88,6 +89,7 @@ struct flights *flights_new(struct cache *cache, struct store *store,
         abort();
     }
     memset(flights, 0, sizeof *flights);
+    flights->config = config;
     flights->cache = cache;
     flights->store = store;
     flights->timers = timers;
@@ -339,6 +341,8 @@ static void on_done(struct store_read *read, enum err err)
         err = f->err; /* Of on_row(). */
     }
     f->err = err;
+    f->copy.origin = read->refresh ? COPY_FROM_REFRESH : COPY_FROM_MISS;
+    f->copy.store_us = (uint32_t)(clock_now_us() - f->start_us);
     if (err == ERR_OK && !f->found) {
         f->copy.kind = COPY_NEGATIVE;
     }
@@ -392,27 +396,47 @@ static struct flight *new_flight(struct flights *flights, struct slice key,
     return f;
 }
 
-/* Makes the flight and asks the store; NULL if the store refuses. */
-static struct flight *start(struct flights *flights, struct flight_shard *shard,
-                            struct slice key, uint64_t hash, bool refresh)
-    REQUIRES(shard->lock)
+/* Makes the flight and asks the store; on success enters it in the table. */
+static enum flight_join start(struct flights *flights,
+                              struct flight_shard *shard, struct slice key,
+                              uint64_t hash, bool refresh,
+                              struct flight **flightp) REQUIRES(shard->lock)
 {
     struct flight *f = new_flight(flights, key, hash, refresh);
 
     if (f == NULL) {
-        return NULL;
+        return FLIGHT_REFUSED;
     }
     /* Its done() may run at once on another thread, and then waits for the
      * shard lock. */
-    if (store_read_start(flights->store, &f->read) == STORE_REFUSED) {
+    const enum store_start started = store_read_start(flights->store, &f->read);
+    if (started == STORE_REFUSED || started == STORE_BROKEN) {
         flight_unref(f);
-        return NULL;
+        return started == STORE_BROKEN ? FLIGHT_BROKEN : FLIGHT_REFUSED;
     }
     struct flight **bin = bin_of(shard, hash);
     f->next = *bin;
     *bin = f;
     shard->count++;
     stats_count(STATS_store_reads);
+    *flightp = f;
+    return FLIGHT_STARTED;
+}
+
+/* A flight older than any of its waiters will ever be holds its key no
+ * longer: a store that hangs must not keep those who ask later from trying. */
+static struct flight *find_young(struct flights *flights,
+                                 struct flight_shard *shard, struct slice key,
+                                 uint64_t hash) REQUIRES(shard->lock)
+{
+    struct flight *f = find(shard, key, hash);
+
+    if (f != NULL && clock_now_us() - f->start_us >=
+                         config_number(flights->config, CONFIG_store_timeout)) {
+        unlink_flight(shard, f);
+        stats_count(STATS_flights_let_go);
+        return NULL;
+    }
     return f;
 }
 
@@ -448,14 +472,11 @@ enum flight_join flights_join(struct flights *flights, struct slice key,
     enum flight_join result = FLIGHT_JOINED;
 
     mutex_lock(&shard->lock);
-    struct flight *f = find(shard, key, hash);
+    struct flight *f = find_young(flights, shard, key, hash);
     if (f == NULL) {
-        if (has_changed(flights, key, hash, seen_version)) {
-            result = FLIGHT_CHANGED;
-        } else {
-            f = start(flights, shard, key, hash, w == NULL);
-            result = f == NULL ? FLIGHT_REFUSED : FLIGHT_STARTED;
-        }
+        result = has_changed(flights, key, hash, seen_version)
+                     ? FLIGHT_CHANGED
+                     : start(flights, shard, key, hash, w == NULL, &f);
     }
     if (f != NULL && w != NULL) {
         add_waiter(flights, f, w, deadline_us);
@@ -529,6 +550,25 @@ void flights_fence_plain(struct flights *flights)
         }
         mutex_unlock(&shard->lock);
     }
+}
+
+bool flights_view(struct flights *flights, struct slice key, uint64_t hash,
+                  struct flight_view *view)
+{
+    struct flight_shard *shard = shard_of(flights, hash);
+
+    mutex_lock(&shard->lock);
+    const struct flight *f = find(shard, key, hash);
+    if (f != NULL) {
+        *view = (struct flight_view){.age_us = clock_now_us() - f->start_us};
+        for (const struct waiter *w = f->waiters; w != NULL; w = w->next) {
+            view->n_waiters +=
+                atomic_load_explicit(&w->winner, memory_order_relaxed) ==
+                WINNER_NOBODY;
+        }
+    }
+    mutex_unlock(&shard->lock);
+    return f != NULL;
 }
 
 size_t flights_count(struct flights *flights)

@@ -9,9 +9,10 @@
  *                                                          └─► wake all
  * waiters, one task a loop
  *
- * At most one flight per key is in the table.  It leaves it when it is done
- * or when a write to its key takes it out (the fence): then its answer goes
- * to those who waited already and is never cached.
+ * At most one flight per key is in the table.  It leaves it when it is done,
+ * when a write to its key takes it out (the fence), or when it is older than
+ * 'store-timeout' and somebody asks again (it no longer holds its key).  Taken
+ * out, its answer goes to those who waited already and is never cached.
  *
  * The table is sharded by hash.  One shard's lock (LOCK_FLIGHT) also orders
  * everything that puts a copy of one of its keys into the cache: fills, and
@@ -45,6 +46,7 @@ enum winner {
     WINNER_CALLER    /* Nobody is interested any more. */
 };
 
+struct config;
 struct flight;
 struct flights;
 
@@ -69,8 +71,8 @@ struct flight_result {
     struct copy copy;
 };
 
-struct flights *flights_new(struct cache *cache, struct store *store,
-                            struct timers *timers);
+struct flights *flights_new(const struct config *config, struct cache *cache,
+                            struct store *store, struct timers *timers);
 /* No flight may be under way: after store_close(). */
 void flights_free(struct flights *flights);
 
@@ -78,13 +80,14 @@ enum flight_join {
     FLIGHT_STARTED,
     FLIGHT_JOINED,
     FLIGHT_CHANGED, /* The cached copy is not the one the caller saw. */
-    FLIGHT_REFUSED  /* The store has too much to do. */
+    FLIGHT_REFUSED, /* The store has too much to do. */
+    FLIGHT_BROKEN   /* The store is down, as the breaker knows. */
 };
 
 /* Waits on the flight of 'key', starting it if there is none.
  * 'waiter' is NULL for a refresh, which nobody waits for; otherwise its
  * references are set to three (caller, flight, timer) and its deadline begins,
- * unless the result is CHANGED or REFUSED: then nothing has happened.
+ * unless the result is one of the last three: then nothing has happened.
  * 'seen_version' is the version of the copy that the caller's probe found, 0
  * for none: whoever is overtaken by a fill between probe and join hears
  * CHANGED and probes again. */
@@ -119,6 +122,15 @@ void flights_unlock(struct flights *flights, uint64_t hash);
 void flights_fence(struct flights *flights, struct slice key, uint64_t hash);
 /* Likewise all flights of plain keys; locks each shard in turn. */
 void flights_fence_plain(struct flights *flights);
+
+/* What is known of the flight of one key; for BOOK.WHY. */
+struct flight_view {
+    size_t n_waiters;
+    int64_t age_us;
+};
+/* False if there is none. */
+bool flights_view(struct flights *flights, struct slice key, uint64_t hash,
+                  struct flight_view *view);
 
 /* Flights in the table now. */
 size_t flights_count(struct flights *flights);

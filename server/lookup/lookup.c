@@ -21,6 +21,7 @@
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
 #include "server/lookup/flight.h"
+#include "server/lookup/freshness.h"
 #include "server/store/store.h"
 
 #include <assert.h>
@@ -37,7 +38,10 @@ struct question {
     struct slice key;
     uint64_t hash;
     int64_t start_us;
-    enum race race; /* Read once: CONFIG SET may change it meanwhile. */
+    int64_t wait_us;
+    /* Read once: CONFIG SET may change them meanwhile. */
+    enum race race;
+    struct freshness_rules rules;
 };
 
 struct pending_lookup {
@@ -48,15 +52,11 @@ struct pending_lookup {
     void *arg;
     uint64_t hash;
     int64_t start_us;
-    bool cancelled; /* Loop thread only. */
+    /* Loop thread only. */
+    enum outcome how; /* What it counts as if the store answers. */
+    bool cancelled;
     size_t key_size;
     char key[];
-};
-
-enum freshness {
-    COPY_FRESH,
-    COPY_STALE, /* Within stale-while-revalidate. */
-    COPY_OLD    /* Good for stale-if-error at most. */
 };
 
 struct lookup *lookup_new(const struct lookup_parts *parts)
@@ -64,7 +64,8 @@ struct lookup *lookup_new(const struct lookup_parts *parts)
     struct lookup *lookup = xcalloc(1, sizeof *lookup);
 
     lookup->parts = *parts;
-    lookup->flights = flights_new(parts->cache, parts->store, parts->timers);
+    lookup->flights =
+        flights_new(parts->config, parts->cache, parts->store, parts->timers);
     return lookup;
 }
 
@@ -87,48 +88,98 @@ const struct lookup_parts *lookup_parts(const struct lookup *lookup)
     return &lookup->parts;
 }
 
-/* ---- what a copy is worth ---- */
+/* ---- the question ---- */
 
 static int64_t limit(const struct lookup *lookup, enum config_id id)
 {
     return config_number(lookup->parts.config, id);
 }
 
-static bool is_pinned(const struct copy *copy)
+/* Which of the tables of config.h and outcomes.h a key belongs to. */
+static int table_of(const struct mapping *mapping)
 {
-    return copy->dirty || copy->memory_only;
+    return mapping != NULL ? (int)mapping->index : OUTCOMES_PLAIN;
 }
 
-static enum freshness freshness(const struct lookup *lookup,
-                                const struct copy *copy, int64_t now_us)
+static int64_t smaller(int64_t a, int64_t b)
 {
-    const int64_t age_us = now_us - copy->filled_us;
-
-    if (is_pinned(copy)) {
-        return COPY_FRESH;
-    }
-    if (copy->kind == COPY_NEGATIVE) {
-        return age_us < limit(lookup, CONFIG_negative_max_age) ? COPY_FRESH
-                                                               : COPY_OLD;
-    }
-    const int64_t max_age_us = limit(lookup, CONFIG_max_age);
-    if (age_us < max_age_us) {
-        return COPY_FRESH;
-    }
-    return age_us - max_age_us < limit(lookup, CONFIG_stale_while_revalidate)
-               ? COPY_STALE
-               : COPY_OLD;
+    return a < b ? a : b;
 }
 
-/* May the copy answer because the store failed?  A negative one only while it
- * is fresh: a failed store is not shown as "not found". */
-static bool good_on_error(const struct lookup *lookup, const struct copy *copy,
-                          int64_t now_us)
+static struct question question(struct lookup *lookup, struct slice key,
+                                struct slice *id)
 {
-    return freshness(lookup, copy, now_us) == COPY_FRESH ||
-           (copy->kind != COPY_NEGATIVE &&
-            now_us - copy->filled_us - limit(lookup, CONFIG_max_age) <
-                limit(lookup, CONFIG_stale_if_error));
+    struct question q = {.lookup = lookup,
+                         .key = key,
+                         .hash = hash_bytes(key),
+                         .start_us = clock_now_us(),
+                         .wait_us = limit(lookup, CONFIG_store_timeout),
+                         .race = (enum race)limit(lookup, CONFIG_race)};
+
+    q.mapping = mapping_find(store_mappings(lookup->parts.store), key, id);
+    q.rules = freshness_rules(lookup->parts.config, table_of(q.mapping));
+    return q;
+}
+
+static void apply_bounds(struct question *q, const struct lookup_bounds *bounds)
+{
+    q->rules.age_bound_us = bounds->max_age_us;
+    q->rules.stale_bound_us = bounds->stale_us;
+    q->wait_us = smaller(q->wait_us, bounds->wait_us);
+}
+
+/* Nothing in the store could have the key? */
+static bool is_impossible(const struct question *q, struct slice id)
+{
+    return q->mapping != NULL
+               ? !mapping_id_valid(q->mapping, id)
+               : limit(q->lookup, CONFIG_plain_writes) == WRITES_NONE;
+}
+
+/* ---- answers ---- */
+
+static void count_answer(const struct question *q, const struct answer *answer)
+{
+    outcomes_count(answer->how, table_of(q->mapping), answer->took_us);
+    stats_count(STATS_lookups);
+    if (answer->outcome == LOOKUP_FAILED) {
+        return;
+    }
+    stats_count(answer->outcome == LOOKUP_FOUND ? STATS_keyspace_hits
+                                                : STATS_keyspace_misses);
+    stats_count(answer->source == LOOKUP_STORE ? STATS_lookup_store_answers
+                                               : STATS_lookup_cache_answers);
+}
+
+static void finish_answer(const struct question *q, struct answer *answer)
+{
+    answer->mapping = q->mapping;
+    answer->took_us = clock_now_us() - q->start_us;
+    count_answer(q, answer);
+}
+
+static void answer_from_copy(struct answer *answer, enum outcome how,
+                             const struct copy *copy, struct slice bytes,
+                             int64_t now_us)
+{
+    answer->outcome = copy->kind == COPY_NEGATIVE ? LOOKUP_MISS : LOOKUP_FOUND;
+    answer->how = how;
+    answer->source = LOOKUP_CACHE;
+    answer->bytes = bytes;
+    answer->age_us = now_us - copy->filled_us;
+    answer->expires_ms = copy->expires_ms;
+    answer->version = copy->version;
+}
+
+static void answer_failed(struct answer *answer, enum err err)
+{
+    answer->outcome = LOOKUP_FAILED;
+    answer->how = err == ERR_STORE_TIMEOUT ? OUTCOME_timeout
+                  : err == ERR_STORE_BUSY  ? OUTCOME_busy
+                                           : OUTCOME_down;
+    answer->source = LOOKUP_STORE;
+    answer->err = err;
+    answer->bytes = SLICE("");
 }
 
 /* A copy whose own expiry has passed says "there is no such key", as the
@@ -141,72 +192,20 @@ static void apply_expiry(struct copy *copy)
     }
 }
 
-/* ---- answers ---- */
-
-static void count_answer(const struct answer *answer)
-{
-    stats_count(STATS_lookups);
-    switch (answer->outcome) {
-    case LOOKUP_FOUND:
-        stats_count(STATS_keyspace_hits);
-        break;
-    case LOOKUP_MISS:
-        stats_count(STATS_keyspace_misses);
-        break;
-    case LOOKUP_FAILED:
-        stats_count(STATS_lookup_error_answers);
-        return;
-    }
-    if (answer->source == LOOKUP_STORE) {
-        stats_count(STATS_lookup_store_answers);
-        return;
-    }
-    stats_count(STATS_lookup_cache_answers);
-    if (answer->outcome == LOOKUP_MISS) {
-        stats_count(STATS_lookup_negative_answers);
-    }
-}
-
-static void answer_from_copy(struct answer *answer, const struct copy *copy,
-                             struct slice bytes, int64_t now_us)
-{
-    answer->outcome = copy->kind == COPY_NEGATIVE ? LOOKUP_MISS : LOOKUP_FOUND;
-    answer->source = LOOKUP_CACHE;
-    answer->bytes = bytes;
-    answer->age_us = now_us - copy->filled_us;
-    answer->expires_ms = copy->expires_ms;
-    answer->version = copy->version;
-}
-
-static void answer_failed(struct answer *answer, enum err err)
-{
-    answer->outcome = LOOKUP_FAILED;
-    answer->source = LOOKUP_STORE;
-    answer->err = err;
-    answer->bytes = SLICE("");
-}
-
 /* The store failed with 'err': answers from a copy that is young enough for
  * that, or with the error. */
 static void answer_without_store(const struct question *q, enum err err,
                                  struct buf *scratch, struct answer *answer)
 {
-    const struct lookup *lookup = q->lookup;
     const int64_t now_us = clock_now_us();
     const size_t begin = scratch->size;
     struct copy copy;
 
-    if (err == ERR_STORE_TIMEOUT) {
-        stats_count(STATS_store_timeouts);
-    } else if (err == ERR_STORE_BUSY) {
-        stats_count(STATS_store_busy);
-    }
-    if (cache_get(lookup->parts.cache, q->key, q->hash, 0, &copy, scratch)) {
+    if (cache_get(q->lookup->parts.cache, q->key, q->hash, 0, &copy, scratch)) {
         apply_expiry(&copy);
-        if (good_on_error(lookup, &copy, now_us)) {
-            stats_count(STATS_lookup_stale_if_error_answers);
+        if (freshness_good_on_error(&q->rules, &copy, now_us)) {
             answer_from_copy(
-                answer, &copy,
+                answer, OUTCOME_stale_if_error, &copy,
                 slice_make(buf_data(scratch) + begin, scratch->size - begin),
                 now_us);
             return;
@@ -214,13 +213,6 @@ static void answer_without_store(const struct question *q, enum err err,
     }
     buf_truncate(scratch, begin);
     answer_failed(answer, err);
-}
-
-static void finish_answer(const struct question *q, struct answer *answer)
-{
-    answer->mapping = q->mapping;
-    answer->took_us = clock_now_us() - q->start_us;
-    count_answer(answer);
 }
 
 /* ---- the pending side; on the loop behind 'home' ---- */
@@ -237,7 +229,8 @@ static void answer_from_flight(struct pending_lookup *p,
         return;
     }
     apply_expiry(&result.copy);
-    answer_from_copy(answer, &result.copy, result.bytes, clock_now_us());
+    answer_from_copy(answer, p->how, &result.copy, result.bytes,
+                     clock_now_us());
     answer->source = LOOKUP_STORE;
     answer->age_us = 0;
 }
@@ -250,7 +243,9 @@ static void deliver(struct waiter *waiter)
                                .mapping = p->mapping,
                                .key = slice_make(p->key, p->key_size),
                                .hash = p->hash,
-                               .start_us = p->start_us};
+                               .start_us = p->start_us,
+                               .rules = freshness_rules(p->lookup->parts.config,
+                                                        table_of(p->mapping))};
     struct answer answer = {0};
     struct buf scratch = {0};
 
@@ -274,7 +269,9 @@ static void deliver(struct waiter *waiter)
 void lookup_cancel(struct pending_lookup *p)
 {
     assert(!p->cancelled);
-    stats_count(STATS_lookup_abandoned);
+    stats_count(STATS_lookups);
+    outcomes_count(OUTCOME_abandoned, table_of(p->mapping),
+                   clock_now_us() - p->start_us);
     p->cancelled = true;
     if (waiter_claim(&p->waiter, WINNER_CALLER)) {
         waiter_leave(&p->waiter);
@@ -306,23 +303,23 @@ static struct pending_lookup *new_pending(const struct question *q,
 
 /* ---- asking ---- */
 
-static void refresh(const struct question *q, uint64_t seen_version)
+/* Asks the store without waiting for it.  Refreshes start only while the store
+ * has room for them; one that does not is tried again by the next who asks, so
+ * the copies that are asked for most are refreshed first. */
+static enum flight_join refresh(const struct question *q, uint64_t seen_version)
 {
-    switch (flights_join(q->lookup->flights, q->key, q->hash, seen_version,
-                         NULL, 0)) {
-    case FLIGHT_STARTED:
+    const enum flight_join join = flights_join(q->lookup->flights, q->key,
+                                               q->hash, seen_version, NULL, 0);
+
+    if (join == FLIGHT_STARTED) {
         stats_count(STATS_refreshes);
-        break;
-    case FLIGHT_REFUSED:
+    } else if (join == FLIGHT_REFUSED || join == FLIGHT_BROKEN) {
         stats_count(STATS_refreshes_skipped);
-        break;
-    case FLIGHT_JOINED:
-    case FLIGHT_CHANGED:
-        break;
     }
+    return join;
 }
 
-/* What the probe found, and what the race makes of it. */
+/* What the probe found, and what it is worth. */
 struct probe {
     bool there;
     struct copy copy;
@@ -331,43 +328,64 @@ struct probe {
     int64_t now_us;
 };
 
-static void probe_cache(const struct question *q, struct buf *scratch,
-                        struct probe *probe)
+static void probe_cache(const struct question *q, int64_t now_us,
+                        struct buf *scratch, struct probe *probe)
 {
     const size_t begin = scratch->size;
 
-    *probe = (struct probe){.freshness = COPY_OLD, .now_us = clock_now_us()};
+    *probe = (struct probe){.freshness = COPY_OLD, .now_us = now_us};
     probe->there = cache_get(q->lookup->parts.cache, q->key, q->hash, 0,
                              &probe->copy, scratch);
     if (probe->there) {
         apply_expiry(&probe->copy);
         probe->bytes =
             slice_make(buf_data(scratch) + begin, scratch->size - begin);
-        probe->freshness = freshness(q->lookup, &probe->copy, probe->now_us);
+        probe->freshness = freshness_of(&q->rules, &probe->copy, now_us);
     } else {
         buf_truncate(scratch, begin);
     }
 }
 
-/* True if the cache answers without a race: 'answer' is then filled. */
-static bool cache_answers_alone(const struct question *q,
-                                const struct probe *probe,
-                                struct answer *answer)
+static uint64_t seen_version(const struct probe *probe)
 {
-    const bool pinned = probe->there && is_pinned(&probe->copy);
+    return probe->there ? probe->copy.version : 0;
+}
 
-    if (probe->freshness == COPY_OLD || (q->race == RACE_ALWAYS && !pinned) ||
-        (q->race == RACE_NEVER && probe->freshness == COPY_STALE)) {
-        return false;
+/* Does the cache answer without waiting for a race? */
+static bool cache_answers_alone(const struct question *q,
+                                const struct probe *probe)
+{
+    switch (probe->freshness) {
+    case COPY_FRESH:
+        return q->race != RACE_ALWAYS || copy_is_pinned(&probe->copy);
+    case COPY_STALE:
+        return q->race == RACE_STALE;
+    case COPY_OLD:
+        break;
     }
-    answer_from_copy(answer, &probe->copy, probe->bytes, probe->now_us);
-    if (probe->freshness == COPY_STALE) {
+    return false;
+}
+
+static void answer_alone(const struct question *q, const struct probe *probe,
+                         struct answer *answer)
+{
+    const bool is_stale = probe->freshness == COPY_STALE;
+
+    answer_from_copy(answer,
+                     probe->copy.kind == COPY_NEGATIVE ? OUTCOME_negative_hit
+                     : is_stale                        ? OUTCOME_stale_hit
+                                                       : OUTCOME_fresh_hit,
+                     &probe->copy, probe->bytes, probe->now_us);
+    if (is_stale) {
         stats_count(STATS_lookup_races);
-        stats_count(STATS_races_won_by_cache);
-        stats_count(STATS_lookup_stale_answers);
-        refresh(q, probe->copy.version);
+        (void)refresh(q, seen_version(probe));
     }
-    return true;
+}
+
+static void answer_cache_won(const struct probe *probe, struct answer *answer)
+{
+    answer_from_copy(answer, OUTCOME_race_cache, &probe->copy, probe->bytes,
+                     probe->now_us);
 }
 
 /* 'race always', and the cache has a valid copy: the store is under way, and
@@ -375,21 +393,19 @@ static bool cache_answers_alone(const struct question *q,
 static bool cache_wins(struct pending_lookup *p, const struct probe *probe,
                        struct answer *answer)
 {
-    struct lookup *lookup = p->lookup;
-
     stats_count(STATS_lookup_races);
+    p->how = OUTCOME_race_store;
     if (!waiter_claim(&p->waiter, WINNER_CACHE)) {
-        stats_count(STATS_races_won_by_store);
         return false;
     }
-    stats_count(STATS_races_won_by_cache);
-    answer_from_copy(answer, &probe->copy, probe->bytes, probe->now_us);
-    flights_withdraw(lookup->flights, &p->waiter);
+    answer_cache_won(probe, answer);
+    (void)flights_withdraw(p->lookup->flights, &p->waiter);
     waiter_leave(&p->waiter);
     return true;
 }
 
-/* Asks the store.  Returns the pending lookup, or NULL with the answer. */
+/* Asks the store and waits.  Returns the pending lookup, or NULL with the
+ * answer, or with '*again' set. */
 static struct pending_lookup *ask_store(const struct question *q,
                                         const struct lookup_caller *caller,
                                         const struct probe *probe, bool *again,
@@ -398,81 +414,97 @@ static struct pending_lookup *ask_store(const struct question *q,
 {
     const bool cache_may_win =
         q->race == RACE_ALWAYS && probe->freshness != COPY_OLD;
-    const uint64_t seen_version = probe->there ? probe->copy.version : 0;
     struct pending_lookup *p = new_pending(q, caller);
 
     if (p == NULL) {
         answer_failed(answer, ERR_NOMEM);
         return NULL;
     }
-    switch (flights_join(
-        q->lookup->flights, q->key, q->hash, seen_version, &p->waiter,
-        q->start_us + limit(q->lookup, CONFIG_store_timeout))) {
-    case FLIGHT_JOINED:
-        stats_count(STATS_flights_joined);
-        break;
+    const enum flight_join join =
+        flights_join(q->lookup->flights, q->key, q->hash, seen_version(probe),
+                     &p->waiter, q->start_us + q->wait_us);
+    switch (join) {
     case FLIGHT_STARTED:
-        break;
+    case FLIGHT_JOINED:
+        p->how = join == FLIGHT_STARTED ? OUTCOME_miss : OUTCOME_joined;
+        if (join == FLIGHT_JOINED) {
+            stats_count(STATS_flights_joined);
+        }
+        return cache_may_win && cache_wins(p, probe, answer) ? NULL : p;
     case FLIGHT_CHANGED:
         *again = true;
-        free(p);
-        return NULL;
+        break;
     case FLIGHT_REFUSED:
-        free(p);
+    case FLIGHT_BROKEN:
         if (cache_may_win) {
             stats_count(STATS_refreshes_skipped);
-            answer_from_copy(answer, &probe->copy, probe->bytes, probe->now_us);
+            answer_cache_won(probe, answer);
         } else {
-            answer_without_store(q, ERR_STORE_BUSY, scratch, answer);
+            answer_without_store(
+                q, join == FLIGHT_BROKEN ? ERR_STORE_DOWN : ERR_STORE_BUSY,
+                scratch, answer);
         }
-        return NULL;
+        break;
     }
-    return cache_may_win && cache_wins(p, probe, answer) ? NULL : p;
+    free(p);
+    return NULL;
+}
+
+/* Asks the store, but takes what there is now. */
+static void ask_without_waiting(const struct question *q,
+                                const struct probe *probe, bool *again,
+                                struct buf *scratch, struct answer *answer)
+{
+    switch (refresh(q, seen_version(probe))) {
+    case FLIGHT_CHANGED:
+        *again = true;
+        return;
+    case FLIGHT_BROKEN:
+        answer_without_store(q, ERR_STORE_DOWN, scratch, answer);
+        return;
+    default:
+        answer_without_store(q, ERR_STORE_TIMEOUT, scratch, answer);
+        return;
+    }
 }
 
 /* Nobody is overtaken so often in a row: there is a copy, and no memory to take
  * it into. */
 #define TRIES_MAX 16
 
-static bool store_could_have(const struct question *q, struct slice id)
-{
-    return q->mapping != NULL
-               ? mapping_id_valid(q->mapping, id)
-               : limit(q->lookup, CONFIG_plain_writes) != WRITES_NONE;
-}
-
 struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
+                                  const struct lookup_bounds *bounds,
                                   const struct lookup_caller *caller,
                                   struct buf *scratch, struct answer *answer)
 {
-    struct question q = {.lookup = lookup,
-                         .key = key,
-                         .hash = hash_bytes(key),
-                         .start_us = clock_now_us(),
-                         .race = (enum race)limit(lookup, CONFIG_race)};
     struct slice id;
+    struct question q = question(lookup, key, &id);
     struct pending_lookup *pending = NULL;
+    int64_t now_us = q.start_us;
     bool again = true;
 
-    q.mapping = mapping_find(store_mappings(lookup->parts.store), key, &id);
+    if (bounds != NULL) {
+        apply_bounds(&q, bounds);
+    }
     *answer = (struct answer){0};
     for (unsigned tries = 1; again; tries++) {
         struct probe probe;
 
         again = false;
-        probe_cache(&q, scratch, &probe);
-        if (cache_answers_alone(&q, &probe, answer)) {
-            break;
-        }
-        if (!store_could_have(&q, id)) {
+        probe_cache(&q, now_us, scratch, &probe);
+        if (cache_answers_alone(&q, &probe)) {
+            answer_alone(&q, &probe, answer);
+        } else if (is_impossible(&q, id)) {
             answer->outcome = LOOKUP_MISS;
-            break;
-        }
-        if (tries > TRIES_MAX) {
+            answer->how = OUTCOME_impossible;
+        } else if (tries > TRIES_MAX) {
             answer_failed(answer, ERR_NOMEM);
-            break;
+        } else if (q.wait_us == 0) {
+            ask_without_waiting(&q, &probe, &again, scratch, answer);
+        } else {
+            pending = ask_store(&q, caller, &probe, &again, scratch, answer);
         }
-        pending = ask_store(&q, caller, &probe, &again, scratch, answer);
+        now_us = again ? clock_now_us() : now_us;
     }
     if (pending == NULL) {
         finish_answer(&q, answer);

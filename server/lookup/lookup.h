@@ -29,6 +29,7 @@
 #include "common/buf.h"
 #include "common/chan.h"
 #include "common/err.h"
+#include "server/admin/outcomes.h"
 #include "server/cache/cache.h"
 
 struct config;
@@ -47,6 +48,7 @@ enum lookup_source { LOOKUP_CACHE, LOOKUP_STORE };
 
 struct answer {
     enum lookup_outcome outcome;
+    enum outcome how; /* What it counts as in outcomes.def. */
     enum lookup_source source;
     enum err err;                  /* LOOKUP_FAILED. */
     const struct mapping *mapping; /* Of the key; NULL for a plain key. */
@@ -81,12 +83,25 @@ struct lookup_caller {
     void *arg;
 };
 
-/* Looks up 'key'.  Either answers at once: fills '*answer', whose bytes are
- * appended to 'scratch' (valid while that is unchanged), and returns NULL.  Or
- * returns the pending lookup: its answer is handed to 'caller', its bytes
- * valid during that call.  Errors are answers: LOOKUP_FAILED. */
+/* What one request asks beyond the configuration; it can tighten, not loosen.
+ * FRESHNESS_NO_BOUND where it does not say. */
+struct lookup_bounds {
+    int64_t max_age_us; /* A copy older than this is not fresh; 0: the store is
+                           asked. */
+    int64_t stale_us;   /* How long after that it may answer meanwhile. */
+    int64_t wait_us;    /* How long to wait for the store; then a copy within
+                           stale-if-error answers, or STORETIMEOUT.  0: not at
+                           all, though the store may be asked. */
+};
+
+/* Looks up 'key'; 'bounds' may be NULL.  Either answers at once: fills
+ * '*answer', whose bytes are appended to 'scratch' (valid while that is
+ * unchanged), and returns NULL.  Or returns the pending lookup: its answer is
+ * handed to 'caller', its bytes valid during that call.  Errors are answers:
+ * LOOKUP_FAILED. */
 NODISCARD
 struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
+                                  const struct lookup_bounds *bounds,
                                   const struct lookup_caller *caller,
                                   struct buf *scratch, struct answer *answer);
 

@@ -215,3 +215,21 @@ struct slice record_column(struct slice record, size_t index,
     }
     return slice_make(record.data + column.at, column.size);
 }
+
+void record_append_json(const struct mapping *mapping, struct slice record,
+                        const size_t *indices, size_t n, struct buf *out)
+{
+    buf_append_char(out, '{');
+    for (size_t i = 0; i < n; i++) {
+        struct store_column column;
+        size_t inside;
+        column.bytes = record_column(record, indices[i], &column.type);
+        if (i > 0) {
+            buf_append_char(out, ',');
+        }
+        buf_append_json(out, slice_from_string(mapping->columns[indices[i]]));
+        buf_append_char(out, ':');
+        (void)append_value(out, &column, &inside);
+    }
+    buf_append_char(out, '}');
+}

@@ -38,6 +38,10 @@ struct slice record_json(struct slice record);
 struct slice record_column(struct slice record, size_t index,
                            enum column_type *type);
 
+/* Appends a JSON object of 'n' of the columns, in the order of 'indices'. */
+void record_append_json(const struct mapping *mapping, struct slice record,
+                        const size_t *indices, size_t n, struct buf *out);
+
 size_t record_n_columns(struct slice record);
 
 #endif

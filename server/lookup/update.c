@@ -104,7 +104,7 @@ static void on_row(struct store_write *write, const struct store_row *row)
 static void apply_to_cache(struct pending *p)
 {
     struct cache *cache = lookup_parts(p->lookup)->cache;
-    struct copy copy = {.filled_us = clock_now_us()};
+    struct copy copy = {.filled_us = clock_now_us(), .origin = COPY_FROM_WRITE};
     struct slice bytes = SLICE("");
     struct copy there;
 
@@ -264,6 +264,7 @@ static bool start_behind(struct pending *p, struct update_result *result)
     struct copy copy = {.kind = COPY_STRING,
                         .dirty = true,
                         .filled_us = clock_now_us(),
+                        .origin = COPY_FROM_WRITE,
                         .expires_ms = p->write.expires_ms};
 
     p->write.done = on_done;
@@ -302,6 +303,7 @@ static bool update_memory(struct lookup *lookup, const struct update *u,
     struct copy copy = {.kind = COPY_STRING,
                         .memory_only = true,
                         .filled_us = clock_now_us(),
+                        .origin = COPY_FROM_WRITE,
                         .expires_ms = u->expires_ms};
 
     *result = (struct update_result){.err = ERR_OK, .detail = SLICE("")};

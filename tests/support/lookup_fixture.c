@@ -111,11 +111,17 @@ static void on_answer(void *arg, const struct answer *answer)
 
 void fixture_ask(struct fixture *f, const char *key, struct asked *a)
 {
+    fixture_ask_within(f, key, NULL, a);
+}
+
+void fixture_ask_within(struct fixture *f, const char *key,
+                        const struct lookup_bounds *bounds, struct asked *a)
+{
     const struct lookup_caller caller = {
         .home = chan_tx(f->home), .done = on_answer, .arg = a};
 
     *a = (struct asked){0};
-    a->pending = lookup_get(f->lookup, slice_from_string(key), &caller,
+    a->pending = lookup_get(f->lookup, slice_from_string(key), bounds, &caller,
                             &a->bytes, &a->answer);
     a->answered = a->pending == NULL;
 }

@@ -55,6 +55,8 @@ void fixture_free(struct fixture *f);
 void fixture_set(struct fixture *f, const char *directive, const char *value);
 
 void fixture_ask(struct fixture *f, const char *key, struct asked *a);
+void fixture_ask_within(struct fixture *f, const char *key,
+                        const struct lookup_bounds *bounds, struct asked *a);
 void asked_free(struct asked *a);
 /* Runs tasks until 'a' is answered. */
 void fixture_run(struct fixture *f, struct asked *a);

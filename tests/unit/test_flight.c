@@ -154,7 +154,7 @@ static void test_memory_that_is_always_too_little_ends_a_lookup(void **state)
         cache_put(f->cache, key, hash_bytes(key), &copy, SLICE("value")),
         ERR_OK);
 
-    assert_null(lookup_get(f->lookup, key, &caller, &no_room, &answer));
+    assert_null(lookup_get(f->lookup, key, NULL, &caller, &no_room, &answer));
     assert_int_equal(answer.outcome, LOOKUP_FAILED);
     assert_int_equal(answer.err, ERR_NOMEM);
 }
