@@ -173,9 +173,9 @@ static void answer_from_copy(struct answer *answer, const struct copy *copy,
     answer->outcome = copy->kind == COPY_NEGATIVE ? LOOKUP_MISS : LOOKUP_FOUND;
     answer->source = LOOKUP_CACHE;
     answer->bytes = bytes;
-    answer->age_us = now_us - copy->filled_us;
+    /* Another thread may have filled it since 'now_us'. */
+    answer->age_us = now_us > copy->filled_us ? now_us - copy->filled_us : 0;
     answer->expires_ms = copy->expires_ms;
-    answer->version = copy->version;
 }
 
 static void answer_failed(struct answer *answer, enum err err)
@@ -219,7 +219,7 @@ static void answer_without_store(const struct question *q, enum err err,
 static void finish_answer(const struct question *q, struct answer *answer)
 {
     answer->mapping = q->mapping;
-    answer->took_us = clock_now_us() - q->start_us;
+    answer->start_us = q->start_us;
     count_answer(answer);
 }
 
@@ -328,7 +328,6 @@ struct probe {
     struct copy copy;
     struct slice bytes;
     enum freshness freshness; /* COPY_OLD if there is none. */
-    int64_t now_us;
 };
 
 static void probe_cache(const struct question *q, struct buf *scratch,
@@ -336,14 +335,14 @@ static void probe_cache(const struct question *q, struct buf *scratch,
 {
     const size_t begin = scratch->size;
 
-    *probe = (struct probe){.freshness = COPY_OLD, .now_us = clock_now_us()};
+    *probe = (struct probe){.freshness = COPY_OLD};
     probe->there = cache_get(q->lookup->parts.cache, q->key, q->hash, 0,
                              &probe->copy, scratch);
     if (probe->there) {
         apply_expiry(&probe->copy);
         probe->bytes =
             slice_make(buf_data(scratch) + begin, scratch->size - begin);
-        probe->freshness = freshness(q->lookup, &probe->copy, probe->now_us);
+        probe->freshness = freshness(q->lookup, &probe->copy, q->start_us);
     } else {
         buf_truncate(scratch, begin);
     }
@@ -360,7 +359,7 @@ static bool cache_answers_alone(const struct question *q,
         (q->race == RACE_NEVER && probe->freshness == COPY_STALE)) {
         return false;
     }
-    answer_from_copy(answer, &probe->copy, probe->bytes, probe->now_us);
+    answer_from_copy(answer, &probe->copy, probe->bytes, q->start_us);
     if (probe->freshness == COPY_STALE) {
         stats_count(STATS_lookup_races);
         stats_count(STATS_races_won_by_cache);
@@ -383,7 +382,7 @@ static bool cache_wins(struct pending_lookup *p, const struct probe *probe,
         return false;
     }
     stats_count(STATS_races_won_by_cache);
-    answer_from_copy(answer, &probe->copy, probe->bytes, probe->now_us);
+    answer_from_copy(answer, &probe->copy, probe->bytes, p->start_us);
     flights_withdraw(lookup->flights, &p->waiter);
     waiter_leave(&p->waiter);
     return true;
@@ -421,7 +420,7 @@ static struct pending_lookup *ask_store(const struct question *q,
         free(p);
         if (cache_may_win) {
             stats_count(STATS_refreshes_skipped);
-            answer_from_copy(answer, &probe->copy, probe->bytes, probe->now_us);
+            answer_from_copy(answer, &probe->copy, probe->bytes, q->start_us);
         } else {
             answer_without_store(q, ERR_STORE_BUSY, scratch, answer);
         }

@@ -53,9 +53,8 @@ struct answer {
     struct slice bytes;            /* LOOKUP_FOUND: a plain value, or a record
                                       (record.h). */
     int64_t age_us;     /* Of the copy when it answered; 0 from the store. */
-    int64_t took_us;    /* From lookup_get() to the answer. */
+    int64_t start_us;   /* When lookup_get() was called. */
     int64_t expires_ms; /* Plain keys: wall clock; 0: never. */
-    uint64_t version;
 };
 
 struct lookup; /* The module: what lookups work on. */
