@@ -25,12 +25,11 @@ static bool match_class(struct slice pattern, size_t *at, int byte,
         i++;
     }
     while (i < pattern.size && p[i] != ']') {
-        if (p[i] == '\\' && i + 1 < pattern.size) {
-            i++;
-        }
+        const bool escaped = p[i] == '\\' && i + 1 < pattern.size;
+        i += escaped;
         int low = fold(p[i], ignore_case);
         int high = low;
-        if (i + 2 < pattern.size && p[i + 1] == '-') {
+        if (!escaped && i + 2 < pattern.size && p[i + 1] == '-') {
             high = fold(p[i + 2], ignore_case);
             i += 2;
         }

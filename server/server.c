@@ -403,16 +403,19 @@ static void tear_down(struct running *run)
     for (size_t i = 0; i < run->n_io; i++) {
         loop_stop(run->io[i].loop);
     }
-    /* Answers that the store still gives go home to stopped loops, which
-     * refuse them, so the loops' memory stays until the store is closed. */
+    /* The last answers of the store and of the timers wait in the loops, which
+     * run them when they are freed: so every request comes to its end. */
     store_close(server->store);
+    if (run->timers != NULL) {
+        timers_stop(run->timers);
+    }
+    for (size_t i = 0; i < run->n_io; i++) {
+        loop_free(run->io[i].loop);
+    }
     clients_free(server->clients);
     lookup_free(server->lookup);
     cache_free(server->cache);
     timers_free(run->timers);
-    for (size_t i = 0; i < run->n_io; i++) {
-        loop_free(run->io[i].loop);
-    }
     loop_free(run->main_loop);
     free(run->io_loops);
     free(run->io);

@@ -121,6 +121,11 @@ static void finish(void *arg)
     struct walk *walk = arg;
     struct request *request = walk->request;
 
+    if (request->client == NULL) { /* Nobody reads it; the store may be gone. */
+        walk_free(walk);
+        request_finish(request);
+        return;
+    }
     walk->cursor = walk->store.cursor << 1;
     if (walk->err == ERR_OK && walk->store.cursor == 0 &&
         walk->plain_in_cache && !walk->no_plain) {

@@ -41,8 +41,10 @@ enum command_status read_key_within(struct request *request, struct slice key,
                                     request_answer_fn *on_answer)
 {
     struct client *client = request->client;
-    const struct lookup_caller caller = {
-        .home = client->home, .done = on_done, .arg = request};
+    const struct lookup_caller caller = {.home = client->home,
+                                         .done = on_done,
+                                         .arg = request,
+                                         .start_us = request->start_us};
     struct answer answer;
 
     request->on_answer = on_answer;
@@ -179,8 +181,10 @@ enum command_status read_keys(struct request *request, const struct slice *keys,
     }
     for (size_t i = 0; i < n; i++) {
         struct item *item = &g->items[i];
-        const struct lookup_caller caller = {
-            .home = client->home, .done = on_item_done, .arg = item};
+        const struct lookup_caller caller = {.home = client->home,
+                                             .done = on_item_done,
+                                             .arg = item,
+                                             .start_us = request->start_us};
         *item = (struct item){.gather = g};
         /* Answers of pending ones come by the loop, not before we return. */
         item->pending = lookup_get(client->server->lookup, keys[i], NULL,

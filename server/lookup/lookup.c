@@ -107,12 +107,12 @@ static int64_t smaller(int64_t a, int64_t b)
 }
 
 static struct question question(struct lookup *lookup, struct slice key,
-                                struct slice *id)
+                                int64_t start_us, struct slice *id)
 {
     struct question q = {.lookup = lookup,
                          .key = key,
                          .hash = hash_bytes(key),
-                         .start_us = clock_now_us(),
+                         .start_us = start_us,
                          .wait_us = limit(lookup, CONFIG_store_timeout),
                          .race = (enum race)limit(lookup, CONFIG_race)};
 
@@ -166,9 +166,9 @@ static void answer_from_copy(struct answer *answer, enum outcome how,
     answer->how = how;
     answer->source = LOOKUP_CACHE;
     answer->bytes = bytes;
-    answer->age_us = now_us - copy->filled_us;
+    /* Another thread may have filled it since 'now_us'. */
+    answer->age_us = now_us > copy->filled_us ? now_us - copy->filled_us : 0;
     answer->expires_ms = copy->expires_ms;
-    answer->version = copy->version;
 }
 
 static void answer_failed(struct answer *answer, enum err err)
@@ -325,22 +325,21 @@ struct probe {
     struct copy copy;
     struct slice bytes;
     enum freshness freshness; /* COPY_OLD if there is none. */
-    int64_t now_us;
 };
 
-static void probe_cache(const struct question *q, int64_t now_us,
-                        struct buf *scratch, struct probe *probe)
+static void probe_cache(const struct question *q, struct buf *scratch,
+                        struct probe *probe)
 {
     const size_t begin = scratch->size;
 
-    *probe = (struct probe){.freshness = COPY_OLD, .now_us = now_us};
+    *probe = (struct probe){.freshness = COPY_OLD};
     probe->there = cache_get(q->lookup->parts.cache, q->key, q->hash, 0,
                              &probe->copy, scratch);
     if (probe->there) {
         apply_expiry(&probe->copy);
         probe->bytes =
             slice_make(buf_data(scratch) + begin, scratch->size - begin);
-        probe->freshness = freshness_of(&q->rules, &probe->copy, now_us);
+        probe->freshness = freshness_of(&q->rules, &probe->copy, q->start_us);
     } else {
         buf_truncate(scratch, begin);
     }
@@ -375,17 +374,18 @@ static void answer_alone(const struct question *q, const struct probe *probe,
                      probe->copy.kind == COPY_NEGATIVE ? OUTCOME_negative_hit
                      : is_stale                        ? OUTCOME_stale_hit
                                                        : OUTCOME_fresh_hit,
-                     &probe->copy, probe->bytes, probe->now_us);
+                     &probe->copy, probe->bytes, q->start_us);
     if (is_stale) {
         stats_count(STATS_lookup_races);
         (void)refresh(q, seen_version(probe));
     }
 }
 
-static void answer_cache_won(const struct probe *probe, struct answer *answer)
+static void answer_cache_won(const struct probe *probe, int64_t now_us,
+                             struct answer *answer)
 {
     answer_from_copy(answer, OUTCOME_race_cache, &probe->copy, probe->bytes,
-                     probe->now_us);
+                     now_us);
 }
 
 /* 'race always', and the cache has a valid copy: the store is under way, and
@@ -398,7 +398,7 @@ static bool cache_wins(struct pending_lookup *p, const struct probe *probe,
     if (!waiter_claim(&p->waiter, WINNER_CACHE)) {
         return false;
     }
-    answer_cache_won(probe, answer);
+    answer_cache_won(probe, p->start_us, answer);
     (void)flights_withdraw(p->lookup->flights, &p->waiter);
     waiter_leave(&p->waiter);
     return true;
@@ -438,7 +438,7 @@ static struct pending_lookup *ask_store(const struct question *q,
     case FLIGHT_BROKEN:
         if (cache_may_win) {
             stats_count(STATS_refreshes_skipped);
-            answer_cache_won(probe, answer);
+            answer_cache_won(probe, q->start_us, answer);
         } else {
             answer_without_store(
                 q, join == FLIGHT_BROKEN ? ERR_STORE_DOWN : ERR_STORE_BUSY,
@@ -478,9 +478,8 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
                                   struct buf *scratch, struct answer *answer)
 {
     struct slice id;
-    struct question q = question(lookup, key, &id);
+    struct question q = question(lookup, key, caller->start_us, &id);
     struct pending_lookup *pending = NULL;
-    int64_t now_us = q.start_us;
     bool again = true;
 
     if (bounds != NULL) {
@@ -491,7 +490,7 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
         struct probe probe;
 
         again = false;
-        probe_cache(&q, now_us, scratch, &probe);
+        probe_cache(&q, scratch, &probe);
         if (cache_answers_alone(&q, &probe)) {
             answer_alone(&q, &probe, answer);
         } else if (is_impossible(&q, id)) {
@@ -504,7 +503,6 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
         } else {
             pending = ask_store(&q, caller, &probe, &again, scratch, answer);
         }
-        now_us = again ? clock_now_us() : now_us;
     }
     if (pending == NULL) {
         finish_answer(&q, answer);

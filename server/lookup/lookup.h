@@ -55,9 +55,8 @@ struct answer {
     struct slice bytes;            /* LOOKUP_FOUND: a plain value, or a record
                                       (record.h). */
     int64_t age_us;     /* Of the copy when it answered; 0 from the store. */
-    int64_t took_us;    /* From lookup_get() to the answer. */
+    int64_t took_us;    /* From the caller's start to the answer. */
     int64_t expires_ms; /* Plain keys: wall clock; 0: never. */
-    uint64_t version;
 };
 
 struct lookup; /* The module: what lookups work on. */
@@ -81,6 +80,7 @@ struct lookup_caller {
     struct chan_tx home;  /* 'done(arg, …)' runs behind it, once … */
     lookup_done_fn *done; /* … unless lookup_cancel() came first. */
     void *arg;
+    int64_t start_us; /* clock_now_us() when the request was read. */
 };
 
 /* What one request asks beyond the configuration; it can tighten, not loosen.

@@ -48,6 +48,16 @@ static void append_real(struct buf *out, struct slice s)
     buf_append_slice(out, s);
 }
 
+/* True if 'out' is just 'bytes' from 'at' on, but for 'n_behind' bytes at the
+ * end.  Its size alone does not tell: U+FFFD in place of three bytes that are
+ * no UTF-8 is as long as they were, and so is null in place of -Inf. */
+static bool has_bytes(const struct buf *out, size_t at, struct slice bytes,
+                      size_t n_behind)
+{
+    return slice_equal(
+        slice_make(buf_data(out) + at, out->size - at - n_behind), bytes);
+}
+
 /* Appends the column's JSON value; sets '*inside' to where its exact bytes
  * stand in it, and returns false if they do not. */
 static bool append_value(struct buf *out, const struct store_column *column,
@@ -60,11 +70,11 @@ static bool append_value(struct buf *out, const struct store_column *column,
         return true;
     case COLUMN_REAL:
         append_real(out, column->bytes);
-        return out->size - *inside == column->bytes.size;
+        return has_bytes(out, *inside, column->bytes, 0);
     case COLUMN_TEXT:
         buf_append_json(out, column->bytes);
         *inside += 1;
-        return out->size - *inside == column->bytes.size + 1;
+        return has_bytes(out, *inside, column->bytes, 1);
     case COLUMN_BLOB:
         append_base64(out, column->bytes);
         return false;

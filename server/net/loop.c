@@ -121,7 +121,7 @@ static void break_here(void *arg)
 
 void loop_break(struct loop *loop)
 {
-    /* A loop that takes no tasks any more has returned already. */
+    /* A loop that is being freed has returned already. */
     (void)loop_post(loop, break_here, loop);
 }
 
@@ -137,15 +137,6 @@ void loop_stop(struct loop *loop)
         thread_join(&loop->thread);
         loop->has_thread = false;
     }
-    chan_close(chan_tx(loop->tasks));
-
-    const struct loop *outer = current;
-    current = loop;
-    struct task task;
-    while (chan_recv(chan_rx(loop->tasks), &task)) {
-        task.run(task.arg);
-    }
-    current = outer;
 }
 
 void loop_free(struct loop *loop)
@@ -154,12 +145,19 @@ void loop_free(struct loop *loop)
         return;
     }
     loop_stop(loop);
-    if (loop->attached != NULL) {
-        const struct loop *outer = current;
-        current = loop;
-        loop->close_attached(loop->attached);
-        current = outer;
+    chan_close(chan_tx(loop->tasks));
+
+    const struct loop *outer = current;
+    current = loop;
+    struct task task;
+    while (chan_recv(chan_rx(loop->tasks), &task)) {
+        task.run(task.arg);
     }
+    if (loop->attached != NULL) {
+        loop->close_attached(loop->attached);
+    }
+    current = outer;
+
     if (loop->wakeup != NULL) {
         event_free(loop->wakeup);
     }

@@ -28,14 +28,16 @@ void loop_run(struct loop *loop);
 /* Asks the loop to return soon; if it does not run yet, as soon as it does.
  * Thread: any. */
 void loop_break(struct loop *loop);
-/* Breaks, joins the thread if there is one, refuses further tasks and runs
- * those still queued, on the calling thread.  Idempotent.
+/* Breaks and joins the thread if there is one: from then on the loop stands
+ * still, and tasks wait for loop_free().  Idempotent.
  * Thread: the one that made the loop; not from inside loop_run(). */
 void loop_stop(struct loop *loop);
-/* Stops, lets the attached part close, frees.  loop_free(NULL) is fine. */
+/* Stops, refuses further tasks and runs those still queued, on the calling
+ * thread; lets the attached part close, frees.  loop_free(NULL) is fine. */
 void loop_free(struct loop *loop);
 
-/* Runs 'run(arg)' on the loop's thread.  False: the loop has stopped. */
+/* Runs 'run(arg)' on the loop's thread, once.  False: the loop is being freed.
+ */
 bool loop_post(struct loop *loop, task_fn *run, void *arg);
 /* The send-only side of the loop's channel of tasks. */
 struct chan_tx loop_home(struct loop *loop);

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # the $ is that of the protocol
 # Connections as an administrator sees them, and the limits on them.
 . "${BOOKD_SRC:-.}/tests/e2e/lib.sh"
 needs redis-cli
@@ -12,8 +13,8 @@ field() {
 test_client_list_shows_who_is_there() {
     start_bookd
     dial
-    say 'HELLO 3 SETNAME reader\r\nCLIENT SETINFO LIB-NAME mylib\r\nCLIENT SETINFO LIB-VER 1.2\r\nECHO done\r\n'
-    until hear | grep -q done; do :; done
+    say 'HELLO 3 SETNAME reader\r\nCLIENT SETINFO LIB-NAME mylib\r\nCLIENT SETINFO LIB-VER 1.2\r\nECHO ready\r\n'
+    until hear | grep -q ready; do :; done
     cli CLIENT LIST >list
     equal 2 "$(wc -l <list)" "clients"
     grep ' name=reader ' list >line || fail "$(cat list)"

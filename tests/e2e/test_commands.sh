@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # the $ is that of the protocol
 # Every command, over RESP2 and RESP3, byte for byte; and against Redis itself
 # where both have the command and it means the same.
 . "${BOOKD_SRC:-.}/tests/e2e/lib.sh"
@@ -470,7 +471,7 @@ SET a 1
 GET a
 SET "a b" "\x41\\n\\t\\""
 GET "a b"
-SET single '\''it\'\''s'\''
+SET single '\''its'\''
 GET single
 STRLEN a
 STRLEN nothing
@@ -557,7 +558,7 @@ GET nothing
 SHUTDOWN WHAT'
 
 test_replies_are_those_of_redis() {
-    local line ours theirs expected
+    local line hello text
     command -v redis-server >/dev/null || skip "redis-server is not installed"
     start_redis
     start_bookd --seed-books no

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # the $ is that of the protocol
 # Plain keys: bytes that bookd keeps for its clients, through, behind or none.
 . "${BOOKD_SRC:-.}/tests/e2e/lib.sh"
 needs redis-cli

@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
+# shellcheck disable=SC2016 # the $ is that of the protocol
 # The lookup: who answers, cache or store, by policy and age, and when the store
 # is slow, busy or down.  Seen by BOOK.GET and by the counters of INFO.
 . "${BOOKD_SRC:-.}/tests/e2e/lib.sh"

@@ -144,7 +144,8 @@ test_set_makes_a_row() {
     expect OK cli SET book:11 '{"title":"Dune","author":"Frank Herbert","year":1965}'
     expect '{"id":11,"title":"Dune","author":"Frank Herbert","year":1965}' \
         cli GET book:11
-    restart_bookd
+    stop_bookd
+    start_bookd
     expect '{"id":11,"title":"Dune","author":"Frank Herbert","year":1965}' \
         cli GET book:11
 }

@@ -1,52 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# redis-cli as people use it: on a terminal, with hints, in its special modes.
+# shellcheck disable=SC2016 # the $ is that of the protocol
+# redis-cli in its modes; test_terminal.c has it on a terminal.
 . "${BOOKD_SRC:-.}/tests/e2e/lib.sh"
-needs redis-cli script
-
-# Runs redis-cli on a pseudo-terminal with the lines of stdin typed into it,
-# and prints what it showed, without colours.  A terminal without a size would
-# be asked for it, and ours does not answer.
-on_a_terminal() {
-    HOME=$dir TERM=xterm timeout "$PATIENCE" \
-        script -qec "stty cols 200 rows 50; redis-cli -p $port $*" \
-            /dev/null 2>&1 |
-        sed -e 's/\x1b\[[0-9;]*[A-Za-z]//g' -e 's/\r/\n/g'
-}
-
-test_it_starts_on_a_terminal_without_an_error_or_a_delay() {
-    start_bookd
-    local start=$SECONDS
-    printf 'PING\nGET book:2\nexit\n' | on_a_terminal >shown
-    grep -q "127.0.0.1:$port> " shown || fail "no prompt: $(cat shown)"
-    grep -qx 'PONG' shown || fail "no PONG: $(cat shown)"
-    grep -q '\\"title\\":\\"The Hobbit\\"' shown || fail "no book: $(cat shown)"
-    if grep -iE 'error|could not|unknown' shown; then
-        fail "$(cat shown)"
-    fi
-    [ $((SECONDS - start)) -lt 10 ] || fail "it took $((SECONDS - start)) s"
-    expect 0 info total_error_replies
-}
-
-test_hints_come_from_our_command_table() {
-    start_bookd
-    { printf 'set '; printf '\x03'; } | on_a_terminal >shown
-    grep -q 'key value' shown || fail "no hint: $(cat shown)"
-}
-
-test_help_knows_our_commands() {
-    start_bookd
-    printf 'help book.get\nhelp set\nexit\n' | on_a_terminal >shown
-    if grep -iE 'error|unknown' shown; then
-        fail "$(cat shown)"
-    fi
-}
-
-test_resp3_on_a_terminal() {
-    start_bookd
-    printf 'HGETALL book:2\nexit\n' | on_a_terminal -3 >shown
-    grep -q '1# "id" => "2"' shown || fail "no map: $(cat shown)"
-}
+needs redis-cli
 
 test_resp3() {
     start_bookd

@@ -67,8 +67,14 @@ static void become_bookd(const struct daemon *d, int listener,
     char program[1024];
     char path[512];
     char pid[32];
-    const char *argv[ARGS_MAX + 4] = {program, "--dir", d->dir};
-    size_t argc = 3;
+    const char *argv[ARGS_MAX + 5] = {program};
+    size_t argc = 1;
+
+    if (d->config != NULL) {
+        argv[argc++] = d->config;
+    }
+    argv[argc++] = "--dir";
+    argv[argc++] = d->dir;
 
     prctl(PR_SET_PDEATHSIG, SIGKILL); /* Of a test that failed, too. */
     snprintf(program, sizeof program, "%s/bookd", build == NULL ? "." : build);

@@ -21,6 +21,7 @@ struct daemon {
     int port;
     char dir[256];      /* Of the store and the log; removed by the end. */
     const char *notify; /* NOTIFY_SOCKET for it, or NULL. */
+    const char *config; /* A configuration file, or NULL. */
 };
 
 /* Starts the bookd of BOOKD_BUILD with 'args', which NULL ends, in a new

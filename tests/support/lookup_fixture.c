@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/support/lookup_fixture.h"
 
+#include "common/clock.h"
 #include "common/err.h"
 #include "common/hash.h"
 #include "common/mem.h"
@@ -117,8 +118,10 @@ void fixture_ask(struct fixture *f, const char *key, struct asked *a)
 void fixture_ask_within(struct fixture *f, const char *key,
                         const struct lookup_bounds *bounds, struct asked *a)
 {
-    const struct lookup_caller caller = {
-        .home = chan_tx(f->home), .done = on_answer, .arg = a};
+    const struct lookup_caller caller = {.home = chan_tx(f->home),
+                                         .done = on_answer,
+                                         .arg = a,
+                                         .start_us = clock_now_us()};
 
     *a = (struct asked){0};
     a->pending = lookup_get(f->lookup, slice_from_string(key), bounds, &caller,

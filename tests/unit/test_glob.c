@@ -37,6 +37,8 @@ static const struct {
     {"**", "anything", true},
     {"h*llo*", "heeello", true},
     {"[\\]]", "]", true},
+    {"[\\a-c]", "b", false}, /* What is escaped begins no range. */
+    {"[\\a-c]", "-", true},
 };
 
 static void test_patterns_match_as_in_redis(void **state)

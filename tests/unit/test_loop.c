@@ -105,18 +105,24 @@ static void test_a_break_before_run_is_not_lost(void **state)
     loop_run(loop);
 }
 
-static void test_tasks_left_at_stop_are_run(void **state)
+static void free_loop(void)
+{
+    loop_free(loop);
+    loop = NULL;
+}
+
+static void test_tasks_left_are_run_before_a_loop_is_freed(void **state)
 {
     (void)state;
     assert_true(loop_post(loop, count, NULL));
 
-    loop_stop(loop);
+    free_loop();
 
     assert_int_equal(calls, 1);
     assert_true(was_current);
 }
 
-static void test_a_stopped_loop_refuses_tasks(void **state)
+static void test_a_stopped_loop_keeps_tasks_until_it_is_freed(void **state)
 {
     (void)state;
     assert_int_equal(loop_start(loop), ERR_OK);
@@ -124,8 +130,28 @@ static void test_a_stopped_loop_refuses_tasks(void **state)
     loop_stop(loop);
     loop_break(loop);
 
-    assert_false(loop_post(loop, count, NULL));
+    assert_true(loop_post(loop, count, NULL));
+    assert_int_equal(calls, 0);
+    free_loop();
 
+    assert_int_equal(calls, 1);
+    assert_true(was_current);
+}
+
+static void post_and_tell(void *arg)
+{
+    *(bool *)arg = loop_post(loop, count, NULL);
+}
+
+static void test_a_loop_that_is_freed_refuses_tasks(void **state)
+{
+    (void)state;
+    bool taken = true;
+    assert_true(loop_post(loop, post_and_tell, &taken));
+
+    free_loop();
+
+    assert_false(taken);
     assert_int_equal(calls, 0);
 }
 
@@ -161,8 +187,7 @@ static void test_the_attached_part_is_closed_with_the_loop(void **state)
     loop_attach(loop, &closed, close_part);
     assert_ptr_equal(loop_attached(loop), &closed);
 
-    loop_free(loop);
-    loop = NULL;
+    free_loop();
 
     assert_int_equal(closed, 1);
 }
@@ -258,8 +283,9 @@ int main(void)
         TEST(test_tasks_keep_their_order),
         TEST(test_run_returns_after_break),
         TEST(test_a_break_before_run_is_not_lost),
-        TEST(test_tasks_left_at_stop_are_run),
-        TEST(test_a_stopped_loop_refuses_tasks),
+        TEST(test_tasks_left_are_run_before_a_loop_is_freed),
+        TEST(test_a_stopped_loop_keeps_tasks_until_it_is_freed),
+        TEST(test_a_loop_that_is_freed_refuses_tasks),
         TEST(test_tasks_that_post_tasks_do_not_starve_events),
         TEST(test_the_attached_part_is_closed_with_the_loop),
         TEST(test_a_ticker_calls_until_it_is_cancelled),
