@@ -3,8 +3,10 @@
  * The ends of all lookups: one table (outcomes.def); for each outcome a count
  * overall, one per table, and a histogram of how long it took.
  *
- * Kept as stats.h keeps its counters: each thread counts in a block of its
- * own, summed when somebody asks.  The outcomes add up to the lookups.
+ * Each thread counts in a block of its own (see tally.h), summed when somebody
+ * asks; asking copies some 70 KB, so it is for INFO and tests.  The outcomes
+ * add up to the lookups, and of any answer here, the tables to the overall
+ * counts.
  *
  * Thread-safety: any thread.
  */
@@ -25,7 +27,7 @@ enum outcome {
 #define OUTCOMES_PLAIN (-1) /* The "table" of plain keys. */
 
 struct outcome_row {
-    const char *name;    /* "fresh_hit" */
+    const char *name; /* "fresh_hit" */
     const char *summary;
 };
 extern const struct outcome_row outcome_rows[OUTCOME_COUNT];

@@ -1,20 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Counters: one table (stats.def), one block of counters per thread, summed
- * when somebody asks.
- *
- *     stats_add() on thread A ──► block of A ─┐
- *     stats_add() on thread B ──► block of B ─┼─► sum ─ baseline = figure
- *     threads that have ended ──► retired ────┘         (set by a reset)
+ * when somebody asks (see tally.h).
  *
  * stats_add() touches the calling thread's own block only: no lock and no
- * cache line shared with another thread.  A block is made at a thread's first
- * count and added to 'retired' when the thread ends.
+ * cache line shared with another thread.
  *
  * Thread-safety: any thread.  A figure is exact for what happened before on
  * the asking thread, or was handed to it; of other threads it may miss what
- * they count at that moment.  The list of blocks has a lock of rank
- * LOCK_STATS.
+ * they count at that moment.
  */
 #ifndef SERVER_ADMIN_STATS_H
 #define SERVER_ADMIN_STATS_H
@@ -74,7 +68,7 @@ int64_t stats_sum(enum stats_id id);
 /* All sums at once, 'sums[id]', taken in one pass. */
 void stats_sums(int64_t sums[STATS_COUNT]);
 
-/* CONFIG RESETSTAT: sums begin at zero again. */
+/* CONFIG RESETSTAT: sums begin at zero again, and those of outcomes.h too. */
 void stats_reset(void);
 
 /* Appends "name:value\r\n" for every counter of 'section'. */

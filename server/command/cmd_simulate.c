@@ -5,6 +5,7 @@
  * and is refused unless 'enable-simulate-command' allows it.
  */
 #include "server/admin/config.h"
+#include "server/admin/config_scalar.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
@@ -57,18 +58,21 @@ static bool add_tail(const struct simulation *s, struct slice value)
            add(s, CONFIG_store_tail_factor, factor);
 }
 
+static bool duration(struct slice text, int64_t *us)
+{
+    return config_scalar_parse(&config_directives[CONFIG_store_outage_after],
+                               text, us) == ERR_OK;
+}
+
 /* "5s..35s": from then to then, counted from now. */
 static bool add_outage(const struct simulation *s, struct slice value)
 {
     struct slice from, to;
-    struct buf detail = {0};
     struct buf length = {0};
     int64_t from_us = 0, to_us = 0;
-    const bool good = cut(value, "..", &from, &to) &&
-                      config_parse_duration(from, &from_us) &&
-                      config_parse_duration(to, &to_us) && from_us < to_us;
 
-    if (!good) {
+    if (!cut(value, "..", &from, &to) || !duration(from, &from_us) ||
+        !duration(to, &to_us) || from_us >= to_us) {
         reply_error(&s->request->reply,
                     "ERR outage takes its begin and its end, counted from now, "
                     "like 5s..35s");
@@ -78,7 +82,6 @@ static bool add_outage(const struct simulation *s, struct slice value)
     const bool added = add(s, CONFIG_store_outage_after, from) &&
                        add(s, CONFIG_store_outage_for, buf_slice(&length));
     buf_destroy(&length);
-    buf_destroy(&detail);
     return added;
 }
 

@@ -59,7 +59,8 @@ struct CAPABILITY("mutex") flight_shard {
 } __attribute__((aligned(64)));
 
 struct flights {
-    struct cache *cache; /* Borrowed, as are the next two. */
+    const struct config *config; /* Borrowed, as are the next three. */
+    struct cache *cache;
     struct store *store;
     struct timers *timers;
     struct flight_shard shards[FLIGHT_SHARDS];
