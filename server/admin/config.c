@@ -46,6 +46,7 @@ struct config_rest {
     bool pinned[CONFIG_COUNT] GUARDED_BY(lock);   /* Given as an argument. */
     bool changed[CONFIG_COUNT] GUARDED_BY(lock);  /* To be told of. */
     bool telling GUARDED_BY(lock);                /* A thread is at it. */
+    struct cond told;                             /* It has ended. */
     struct listener *listeners GUARDED_BY(lock);  /* Newest first. */
 };
 
@@ -56,6 +57,7 @@ struct config *config_new(void)
     struct config *c = xcalloc(1, sizeof(*c));
     c->rest = xcalloc(1, sizeof(*c->rest));
     mutex_init(&c->rest->lock, LOCK_CONFIG, "config");
+    cond_init(&c->rest->told);
     mutex_lock(&c->rest->lock);
     for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
         const struct config_value value =
@@ -84,6 +86,7 @@ void config_free(struct config *c)
         free(rest->strings[id]);
     }
     mutex_unlock(&rest->lock);
+    cond_destroy(&rest->told);
     mutex_destroy(&rest->lock);
     free(rest);
     free(c);
@@ -193,8 +196,8 @@ static void tell(struct config_rest *rest) EXCLUDES(rest->lock)
     rest->telling = true;
     for (enum config_id id = take_change(rest); id < CONFIG_COUNT;
          id = take_change(rest)) {
-        /* Listeners are only ever put in front, so the list from here on
-         * stays as it is while the lock is away. */
+        /* Listeners are only put in front, and none is taken out while we are
+         * at it, so the list from here on stays as it is. */
         const struct listener *l = rest->listeners;
         mutex_unlock(&rest->lock);
         for (; l != NULL; l = l->next) {
@@ -205,6 +208,7 @@ static void tell(struct config_rest *rest) EXCLUDES(rest->lock)
         mutex_lock(&rest->lock);
     }
     rest->telling = false;
+    cond_broadcast(&rest->told);
     mutex_unlock(&rest->lock);
 }
 
@@ -251,7 +255,7 @@ enum err config_check(const struct config *c, enum config_id id,
     return err;
 }
 
-void config_on_change(struct config *c, enum config_id id,
+void config_on_change(const struct config *c, enum config_id id,
                       void (*changed)(void *arg), void *arg)
 {
     struct listener *l = xmalloc(sizeof(*l));
@@ -260,6 +264,28 @@ void config_on_change(struct config *c, enum config_id id,
         .next = c->rest->listeners, .id = id, .changed = changed, .arg = arg};
     c->rest->listeners = l;
     mutex_unlock(&c->rest->lock);
+}
+
+void config_off_change(const struct config *c, void (*changed)(void *arg),
+                       void *arg)
+{
+    struct config_rest *rest = c->rest;
+
+    mutex_lock(&rest->lock);
+    while (rest->telling) {
+        cond_wait(&rest->told, &rest->lock);
+    }
+    struct listener **link = &rest->listeners;
+    while (*link != NULL) {
+        struct listener *l = *link;
+        if (l->changed == changed && l->arg == arg) {
+            *link = l->next;
+            free(l);
+        } else {
+            link = &l->next;
+        }
+    }
+    mutex_unlock(&rest->lock);
 }
 
 /* ---- batches ---- */

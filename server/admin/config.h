@@ -166,8 +166,12 @@ enum err config_load_args(struct config *c, int argc, char *const *argv,
  * two at a time, and reads the value itself: if others set it meanwhile, the
  * last run sees the last value.  When two threads set at once, one of them
  * may run the functions for both.  Register before other threads set. */
-void config_on_change(struct config *c, enum config_id id,
+void config_on_change(const struct config *c, enum config_id id,
                       void (*changed)(void *arg), void *arg);
+/* Takes back config_on_change(): 'changed(arg)' does not run when this returns,
+ * nor ever again.  Waits if it runs, so not from such a function. */
+void config_off_change(const struct config *c, void (*changed)(void *arg),
+                       void *arg);
 
 /* The whole configuration as a file, each directive with its meaning, unit,
  * default and bounds; what is at its default is commented out.  config_load()

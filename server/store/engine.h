@@ -33,8 +33,13 @@ struct engine {
     enum err (*reader_open)(struct engine_database *database,
                             struct engine_reader **readerp, struct buf *detail);
     void (*reader_close)(struct engine_reader *reader);
+    /* All reads until end_read() see the database as it was at one moment,
+     * which is not before begin_read() was called.  Both may be NULL. */
+    enum err (*begin_read)(struct engine_reader *reader, struct buf *detail);
+    void (*end_read)(struct engine_reader *reader);
     /* Looks for the row that 'read' asks for; calls read->row() if there is
-     * one, an expired plain key being none. */
+     * one, an expired plain key being none.  Errors: ERR_STORE_LOCKED and
+     * ERR_IO if another try may succeed. */
     enum err (*read)(struct engine_reader *reader, struct store_read *read,
                      struct buf *detail);
     /* Calls walk->key() for each key from walk->cursor on, until 'count' keys

@@ -2,64 +2,48 @@
 /*
  * Who may free what, and when: a read belongs to its caller again the moment
  * done() is called, so nothing here touches it afterwards.  Whoever calls
- * done() owns the read alone by then: it was taken out of the queue or of the
- * list of the delayed under the lock, or it has just run.  That is what makes
- * done() happen exactly once, whatever store_pool_stop() does meanwhile:
+ * done() owns the read alone by then.  That is what makes done() happen exactly
+ * once, whatever store_pool_stop() and the breaker do meanwhile:
  *
- *     queued ──► taken by admit(), withdraw or stop: under the lock
- *     running ─► finishes itself, or joins the delayed: under the lock
+ *     queued ──► taken by admit(), withdraw, stop or the opening breaker:
+ *                under the lock
+ *     ready ───► taken by a thread or the opening breaker: under the lock
+ *     running ─► finishes itself, or is delayed or parked: under the lock
  *     delayed ─► its timer fires, or stop cancelled the timer: the timer says
+ *     parked ──► gets a timer that is due, or is taken by stop: under the lock
  *
  * A slot is given back after done(); the pool lives until all are back.
+ *
+ * Reads that are out for longer than 'store-timeout' are failures already, as
+ * the breaker sees it: a store that hangs gives no other sign.  A timer, the
+ * watch, looks for them, at least once a second while reads are out.
+ *
+ * When the breaker opens or half opens, the slots that are taken are abandoned:
+ * they count no more, so that reads that hang do not stand in the way of the
+ * probes, nor of those that come after them.
  */
-#include "server/store/pool.h"
+#include "server/store/pool_internal.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 
 #include "common/chan.h"
 #include "common/clock.h"
-#include "common/lock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
-#include "server/store/simulate.h"
-
-/* Walks under way at the same time; beyond it, ERR_STORE_BUSY. */
-#define WALKS_MAX 1024
-
-/* Keys a walk looks at before others have their turn: about a millisecond. */
-#define WALK_STEP 2000
 
 /* Failures are logged at most this often. */
 #define COMPLAIN_US 1000000
 
-/* Linked by their own 'next' and 'previous'; in order of arrival. */
-struct read_list {
-    struct store_read *first;
-    struct store_read *last;
-    size_t count;
-};
+/* The watch looks at least this often, as store-timeout may be lowered. */
+#define WATCH_US 1000000
 
-struct store_pool {
-    struct store_pool_options with;
-    struct pool *readers; /* Threads, each with an engine_reader. */
-
-    _Atomic uint64_t dice; /* simulate_draw(); relaxed. */
-    _Atomic int64_t
-        complained_us;         /* When a failure was last logged; relaxed. */
-    _Atomic size_t n_unlogged; /* Failures since; relaxed. */
-
-    /* Rank LOCK_STORE; never held across I/O or callbacks. */
-    struct mutex lock;
-    size_t n_taken GUARDED_BY(lock);           /* Slots. */
-    struct read_list queue GUARDED_BY(lock);   /* Wait for a slot. */
-    struct read_list delayed GUARDED_BY(lock); /* Have one, wait on a timer. */
-    size_t n_walks GUARDED_BY(lock);           /* Begun and not ended. */
-    bool stopping GUARDED_BY(lock);            /* Never false again. */
-    struct buf *open_detail GUARDED_BY(lock);  /* Set while readers open. */
-    struct cond idle; /* Signalled when stopping and nothing is left. */
+/* What the breaker did, to be carried out without the lock. */
+struct verdict {
+    enum breaker_state before, after;
+    struct read_list doomed; /* To be ended with ERR_STORE_DOWN. */
+    size_t n_slots;          /* That these hold. */
 };
 
 /* ---- lists ---- */
@@ -104,9 +88,15 @@ static struct store_read *take_first(struct read_list *list)
 
 /* ---- slots ---- */
 
-static size_t slots(const struct store_pool *pool)
+static struct breaker_rules breaker_rules(const struct store_pool *pool)
 {
-    return (size_t)config_number(pool->with.config, CONFIG_store_concurrency);
+    const struct config *config = pool->with.config;
+
+    return (struct breaker_rules){
+        .failures = config_number(config, CONFIG_breaker_failures),
+        .interval_us = config_number(config, CONFIG_breaker_probe_interval),
+        .slots = (size_t)config_number(config, CONFIG_store_concurrency),
+    };
 }
 
 static size_t queue_limit(const struct store_pool *pool)
@@ -114,23 +104,7 @@ static size_t queue_limit(const struct store_pool *pool)
     return (size_t)config_number(pool->with.config, CONFIG_store_queue);
 }
 
-/* Gives free slots to the queue.  Who got one is in the result, to be launched
- * without the lock. */
-static struct read_list admit(struct store_pool *pool) REQUIRES(pool->lock)
-{
-    const size_t limit = slots(pool);
-    struct read_list admitted = {0};
-
-    while (pool->queue.first != NULL && pool->n_taken < limit) {
-        struct store_read *read = take_first(&pool->queue);
-        read->queued = false;
-        pool->n_taken++;
-        append(&admitted, read);
-    }
-    return admitted;
-}
-
-static void submit(struct store_pool *pool, struct pool_job *job)
+void store_pool_submit(struct store_pool *pool, struct pool_job *job)
 {
     /* The queue has no bound and closes only when nothing is left to run. */
     const enum err err = pool_submit(pool->readers, job);
@@ -139,39 +113,233 @@ static void submit(struct store_pool *pool, struct pool_job *job)
     }
 }
 
-/* Sends a read that has a slot to the readers. */
-static void launch(struct store_pool *pool, struct store_read *read)
+static void submit_hand(struct store_pool *pool, struct hand *hand)
 {
-    read->start_us = clock_now_us();
-    submit(pool, &read->job);
-}
-
-static void signal_if_idle(struct store_pool *pool) REQUIRES(pool->lock)
-{
-    if (pool->stopping && pool->n_taken == 0 && pool->n_walks == 0) {
-        cond_broadcast(&pool->idle);
+    if (hand != NULL) {
+        store_pool_submit(pool, &hand->job);
     }
 }
 
-/* Ends a read that holds a slot, and passes the slot on. */
-static void finish(struct store_pool *pool, struct store_read *read)
+struct hand *store_pool_choose_hand(struct store_pool *pool)
+    REQUIRES(pool->lock)
 {
-    read->done(read, read->result);
+    struct hand *hand = NULL;
+
+    if (pool->n_ready > 0 && pool->n_coming == 0 && pool->idle != NULL) {
+        hand = pool->idle;
+        pool->idle = hand->next;
+        pool->n_coming++;
+    }
+    return hand;
+}
+
+static void watch(struct timer *timer);
+
+static void start_watch(struct store_pool *pool, int64_t now_us)
+    REQUIRES(pool->lock)
+{
+    const int64_t timeout_us =
+        config_number(pool->with.config, CONFIG_store_timeout);
+    int64_t due_us = pool->running.first->start_us + timeout_us;
+
+    if (due_us > now_us + WATCH_US) {
+        due_us = now_us + WATCH_US;
+    }
+    pool->watching = true;
+    timers_add(pool->with.timers, &pool->watch, due_us, watch);
+}
+
+/* Gives 'read' a slot: a thread will begin it. */
+static void start(struct store_pool *pool, struct store_read *read,
+                  int64_t now_us) REQUIRES(pool->lock)
+{
+    pool->n_taken++;
+    read->era = pool->breaker.era;
+    read->start_us = now_us;
+    append(&pool->running, read);
+    read->next_ready = NULL;
+    *pool->ready_end = read;
+    pool->ready_end = &read->next_ready;
+    pool->n_ready++;
+    if (!pool->watching) {
+        start_watch(pool, now_us);
+    }
+}
+
+/* Gives free slots to the queue. */
+static void admit(struct store_pool *pool) REQUIRES(pool->lock)
+{
+    const struct breaker_rules rules = breaker_rules(pool);
+    const size_t limit = breaker_slots(&pool->breaker, &rules);
+
+    while (pool->queue.first != NULL && pool->n_taken < limit) {
+        struct store_read *read = take_first(&pool->queue);
+        read->queued = false;
+        start(pool, read, clock_now_us());
+    }
+}
+
+void store_pool_signal_if_idle(struct store_pool *pool) REQUIRES(pool->lock)
+{
+    if (pool->stopping && pool->n_taken == 0 && pool->n_abandoned == 0 &&
+        pool->n_walks == 0 && pool->n_coming == 0 && !pool->watching) {
+        cond_broadcast(&pool->gone);
+    }
+}
+
+/* ---- the breaker ---- */
+
+static struct verdict begin_verdict(struct store_pool *pool)
+    REQUIRES(pool->lock)
+{
+    return (struct verdict){.before = pool->breaker.state};
+}
+
+static void forsake(struct store_pool *pool, struct store_read *read)
+{
+    take_out(read->overdue ? &pool->overdue : &pool->running, read);
+}
+
+/* Nothing that waits is asked of a store that is given up. */
+static void take_doomed(struct store_pool *pool, struct verdict *verdict)
+    REQUIRES(pool->lock)
+{
+    verdict->doomed = pool->queue;
+    pool->queue = (struct read_list){0};
+    for (struct store_read *read = verdict->doomed.first; read != NULL;
+         read = read->next) {
+        read->queued = false; /* Cannot be withdrawn any more. */
+    }
+    verdict->n_slots = pool->n_ready;
+    for (struct store_read *read = pool->ready; read != NULL;
+         read = read->next_ready) {
+        forsake(pool, read);
+        append(&verdict->doomed, read);
+    }
+    pool->n_begun += pool->n_ready;
+    pool->n_ready = 0;
+    pool->ready = NULL;
+    pool->ready_end = &pool->ready;
+}
+
+/* Sees what became of the breaker since begin_verdict(). */
+static void end_verdict(struct store_pool *pool, struct verdict *verdict)
+    REQUIRES(pool->lock)
+{
+    verdict->after = pool->breaker.state;
+    if (verdict->after == verdict->before) {
+        return;
+    }
+    if (verdict->after != BREAKER_CLOSED) { /* A new era. */
+        pool->n_abandoned += pool->n_taken;
+        pool->n_taken = 0;
+    }
+    if (verdict->after == BREAKER_OPEN) {
+        take_doomed(pool, verdict);
+    }
+}
+
+static void carry_out(struct store_pool *pool, struct verdict *verdict)
+{
+    struct store_read *read;
+
+    if (verdict->after == verdict->before) {
+        return;
+    }
+    if (verdict->after == BREAKER_OPEN) {
+        log_error("store: breaker open, asked by probes only given_up=%zu",
+                  verdict->doomed.count);
+    } else {
+        log_info("store: breaker %s", breaker_name(verdict->after));
+    }
+    while ((read = take_first(&verdict->doomed)) != NULL) {
+        read->done(read, ERR_STORE_DOWN);
+    }
+    mutex_lock(&pool->lock);
+    pool->n_abandoned -= verdict->n_slots;
+    store_pool_signal_if_idle(pool);
+    mutex_unlock(&pool->lock);
+}
+
+/* Tells the breaker how 'read' ended. */
+static void judge(struct store_pool *pool, const struct store_read *read,
+                  struct verdict *verdict) REQUIRES(pool->lock)
+{
+    const struct breaker_rules rules = breaker_rules(pool);
+
+    *verdict = begin_verdict(pool);
+    if (read->overdue || read->result == ERR_SHUTTING_DOWN) {
+        /* It has failed already, or says nothing. */
+    } else if (read->result == ERR_OK || engine_is_own_fault(read->result)) {
+        breaker_succeeded(&pool->breaker, &rules, read->era,
+                          pool->queue.count > 0);
+    } else {
+        breaker_failed(&pool->breaker, &rules, read->era, clock_now_us());
+    }
+    end_verdict(pool, verdict);
+}
+
+/* Looks for reads that are out for too long. */
+static void watch(struct timer *timer)
+{
+    struct store_pool *pool = container_of(timer, struct store_pool, watch);
+    const int64_t now_us = clock_now_us();
+    const int64_t oldest_us =
+        now_us - config_number(pool->with.config, CONFIG_store_timeout);
+    const struct breaker_rules rules = breaker_rules(pool);
+    struct store_read *read;
 
     mutex_lock(&pool->lock);
-    pool->n_taken--;
-    struct read_list admitted = admit(pool);
-    signal_if_idle(pool);
-    mutex_unlock(&pool->lock);
-    while (admitted.first != NULL) {
-        launch(pool, take_first(&admitted));
+    struct verdict verdict = begin_verdict(pool);
+    while ((read = pool->running.first) != NULL &&
+           read->start_us <= oldest_us && !pool->stopping) {
+        take_out(&pool->running, read);
+        append(&pool->overdue, read);
+        read->overdue = true;
+        breaker_failed(&pool->breaker, &rules, read->era, now_us);
     }
+    end_verdict(pool, &verdict);
+    mutex_unlock(&pool->lock);
+
+    carry_out(pool, &verdict);
+
+    mutex_lock(&pool->lock);
+    pool->watching = false;
+    if (pool->running.first != NULL && !pool->stopping) {
+        start_watch(pool, now_us);
+    }
+    store_pool_signal_if_idle(pool);
+    mutex_unlock(&pool->lock);
 }
 
-/* ---- on a reader's thread ---- */
+/* 'breaker-failures' has changed. */
+static void follow_rules(void *arg)
+{
+    struct store_pool *pool = arg;
+    const struct breaker_rules rules = breaker_rules(pool);
 
-static void complain(struct store_pool *pool, const char *what, enum err err,
-                     struct buf *detail)
+    mutex_lock(&pool->lock);
+    struct verdict verdict = begin_verdict(pool);
+    breaker_follow(&pool->breaker, &rules);
+    end_verdict(pool, &verdict);
+    mutex_unlock(&pool->lock);
+    carry_out(pool, &verdict);
+}
+
+bool store_pool_may_retry(struct store_pool *pool,
+                          const struct store_read *read)
+{
+    const int64_t timeout_us =
+        config_number(pool->with.config, CONFIG_store_timeout);
+
+    mutex_lock(&pool->lock);
+    const bool closed = pool->breaker.state == BREAKER_CLOSED;
+    mutex_unlock(&pool->lock);
+    return closed && clock_now_us() - read->start_us < timeout_us;
+}
+
+void store_pool_complain(struct store_pool *pool, const char *what,
+                         enum err err, struct buf *detail)
 {
     const int64_t now_us = clock_now_us();
     int64_t last_us =
@@ -190,32 +358,33 @@ static void complain(struct store_pool *pool, const char *what, enum err err,
     }
 }
 
-static enum err ask_engine(struct store_pool *pool, struct store_read *read,
-                           struct engine_reader *reader)
+/* ---- answers ---- */
+
+/* Ends a read that holds a slot, and passes the slot on. */
+static void finish(struct store_pool *pool, struct store_read *read)
 {
-    struct buf detail = {0};
+    const uint32_t era = read->era;
+    struct verdict verdict;
 
-    const enum err err = pool->with.engine->read(reader, read, &detail);
-    if (err != ERR_OK) {
-        complain(pool, "read", err, &detail);
+    mutex_lock(&pool->lock);
+    forsake(pool, read);
+    judge(pool, read, &verdict);
+    mutex_unlock(&pool->lock);
+
+    read->done(read, read->result);
+    carry_out(pool, &verdict);
+
+    mutex_lock(&pool->lock);
+    if (era == pool->breaker.era) {
+        pool->n_taken--;
+    } else {
+        pool->n_abandoned--;
     }
-    buf_destroy(&detail);
-    return err;
-}
-
-static struct simulate_fate decide(struct store_pool *pool)
-{
-    const struct config *config = pool->with.config;
-    const struct simulate_rules rules = {
-        .delay_us = config_number(config, CONFIG_store_delay),
-        .jitter_us = config_number(config, CONFIG_store_jitter),
-        .error_rate = config_number(config, CONFIG_store_error_rate),
-    };
-
-    if (rules.delay_us == 0 && rules.jitter_us == 0 && rules.error_rate == 0) {
-        return (struct simulate_fate){0};
-    }
-    return simulate_decide(&rules, simulate_draw(&pool->dice));
+    admit(pool);
+    struct hand *hand = store_pool_choose_hand(pool);
+    store_pool_signal_if_idle(pool);
+    mutex_unlock(&pool->lock);
+    submit_hand(pool, hand);
 }
 
 static void delay_over(struct timer *timer)
@@ -224,83 +393,137 @@ static void delay_over(struct timer *timer)
     struct store_pool *pool = read->pool;
 
     mutex_lock(&pool->lock);
-    take_out(&pool->delayed, read);
+    pool->n_delayed--;
     mutex_unlock(&pool->lock);
-    finish(pool, read);
+    store_pool_answer_at(pool, read, 0);
 }
 
-/* Has a timer finish 'read'; false if the store stops: then nobody will. */
-static bool delay(struct store_pool *pool, struct store_read *read,
-                  int64_t due_us)
+static void delay(struct store_pool *pool, struct store_read *read,
+                  int64_t due_us) REQUIRES(pool->lock)
 {
+    pool->n_delayed++;
+    /* With the lock held, so that it fires only after it can be found. */
+    timers_add(pool->with.timers, &read->timer, due_us, delay_over);
+}
+
+void store_pool_answer_at(struct store_pool *pool, struct store_read *read,
+                          int64_t due_us)
+{
+    const bool early = due_us > clock_now_us();
+
+    if (!early && !config_switch(pool->with.config, CONFIG_store_hang)) {
+        finish(pool, read);
+        return;
+    }
     mutex_lock(&pool->lock);
-    const bool delayed = !pool->stopping;
-    if (delayed) {
-        append(&pool->delayed, read);
-        /* With the lock held, so that it fires only after it can be found. */
-        timers_add(pool->with.timers, &read->timer, due_us, delay_over);
+    const bool stopping = pool->stopping;
+    /* Looked at again: let_go() comes after the switch, with the lock. */
+    const bool hangs = config_switch(pool->with.config, CONFIG_store_hang);
+    if (!stopping && early) {
+        delay(pool, read, due_us);
+    } else if (!stopping && hangs) {
+        read->parked = true;
+        pool->n_parked++;
     }
     mutex_unlock(&pool->lock);
-    return delayed;
+
+    if (stopping) {
+        read->result = ERR_SHUTTING_DOWN;
+        finish(pool, read);
+    } else if (!early && !hangs) {
+        finish(pool, read);
+    }
 }
 
-static void run_read(struct pool_job *job, void *worker)
+static void let_go_of(struct store_pool *pool, const struct read_list *list,
+                      int64_t now_us) REQUIRES(pool->lock)
 {
-    struct store_read *read = container_of(job, struct store_read, job);
-    struct store_pool *pool = read->pool;
-    const struct simulate_fate fate = decide(pool);
-
-    if (fate.fail) {
-        stats_count(STATS_store_errors);
-        read->result = ERR_STORE_DOWN;
-    } else {
-        read->result = ask_engine(pool, read, worker);
-    }
-
-    if (fate.delay_us > 0) {
-        const int64_t due_us = read->start_us + fate.delay_us;
-        if (due_us > clock_now_us()) {
-            if (delay(pool, read, due_us)) {
-                return;
-            }
-            read->result = ERR_SHUTTING_DOWN;
+    for (struct store_read *read = list->first; read != NULL;
+         read = read->next) {
+        if (read->parked) {
+            read->parked = false;
+            pool->n_parked--;
+            delay(pool, read, now_us);
         }
     }
-    finish(pool, read);
+}
+
+/* 'store-hang' has changed. */
+static void let_go(void *arg)
+{
+    struct store_pool *pool = arg;
+
+    mutex_lock(&pool->lock);
+    if (!config_switch(pool->with.config, CONFIG_store_hang)) {
+        const int64_t now_us = clock_now_us();
+        let_go_of(pool, &pool->overdue, now_us);
+        let_go_of(pool, &pool->running, now_us);
+    }
+    mutex_unlock(&pool->lock);
+}
+
+/* 'store-outage-for' has changed. */
+static void plan_outage(void *arg)
+{
+    struct store_pool *pool = arg;
+    const struct config *config = pool->with.config;
+
+    mutex_lock(&pool->lock);
+    pool->outage = simulate_plan(
+        clock_now_us(), config_number(config, CONFIG_store_outage_after),
+        config_number(config, CONFIG_store_outage_for));
+    mutex_unlock(&pool->lock);
 }
 
 /* ---- reads ---- */
 
+/* Finds 'read' its place; the breaker lets it pass. */
+static enum store_start place(struct store_pool *pool, struct store_read *read,
+                              size_t limit) REQUIRES(pool->lock)
+{
+    if (read->refresh && pool->n_taken * 2 >= limit) {
+        return STORE_REFUSED;
+    }
+    if (pool->n_taken < limit && pool->queue.count == 0) {
+        start(pool, read, clock_now_us());
+        return STORE_STARTED;
+    }
+    if (!read->refresh && pool->queue.count < queue_limit(pool)) {
+        append(&pool->queue, read);
+        read->queued = true;
+        return STORE_QUEUED;
+    }
+    return STORE_REFUSED;
+}
+
 enum store_start store_pool_read(struct store_pool *pool,
                                  struct store_read *read)
 {
-    const size_t limit = slots(pool);
-    enum store_start start = STORE_REFUSED;
+    const struct breaker_rules rules = breaker_rules(pool);
+    enum store_start result;
 
     read->pool = pool;
-    read->job.run = run_read;
     read->timer = (struct timer){0};
     read->result = ERR_OK;
     read->queued = false;
+    read->overdue = false;
+    read->parked = false;
 
     mutex_lock(&pool->lock);
-    const bool free_slot = pool->n_taken < limit && pool->queue.count == 0;
-    if (pool->stopping || (read->refresh && pool->n_taken * 2 >= limit)) {
-        start = STORE_REFUSED;
-    } else if (free_slot) {
-        pool->n_taken++;
-        start = STORE_STARTED;
-    } else if (!read->refresh && pool->queue.count < queue_limit(pool)) {
-        append(&pool->queue, read);
-        read->queued = true;
-        start = STORE_QUEUED;
+    if (pool->stopping) {
+        result = STORE_REFUSED;
+    } else if (pool->breaker.state != BREAKER_OPEN) {
+        result = place(pool, read, breaker_slots(&pool->breaker, &rules));
+    } else if (breaker_probe(&pool->breaker, &rules, clock_now_us())) {
+        start(pool, read, clock_now_us());
+        result = STORE_STARTED;
+    } else {
+        result = STORE_BROKEN;
     }
+    struct hand *hand = store_pool_choose_hand(pool);
     mutex_unlock(&pool->lock);
-
-    if (start == STORE_STARTED) {
-        launch(pool, read);
-    }
-    return start;
+    submit_hand(pool, hand);
+    return result;
 }
 
 bool store_pool_withdraw(struct store_pool *pool, struct store_read *read)
@@ -313,94 +536,6 @@ bool store_pool_withdraw(struct store_pool *pool, struct store_read *read)
     }
     mutex_unlock(&pool->lock);
     return withdrawn;
-}
-
-/* ---- walks ---- */
-
-enum err store_pool_walk_begin(struct store_pool *pool, struct store_walk *walk)
-{
-    enum err err = ERR_OK;
-
-    walk->pool = pool;
-    walk->left = walk->count;
-    mutex_lock(&pool->lock);
-    if (pool->stopping) {
-        err = ERR_SHUTTING_DOWN;
-    } else if (pool->n_walks >= WALKS_MAX) {
-        err = ERR_STORE_BUSY;
-    } else {
-        pool->n_walks++;
-    }
-    mutex_unlock(&pool->lock);
-    return err;
-}
-
-static void forget_walk(struct store_pool *pool)
-{
-    mutex_lock(&pool->lock);
-    pool->n_walks--;
-    signal_if_idle(pool);
-    mutex_unlock(&pool->lock);
-}
-
-void store_pool_walk_end(struct store_walk *walk, enum err err)
-{
-    struct store_pool *pool = walk->pool;
-
-    walk->done(walk, err);
-    forget_walk(pool);
-}
-
-void store_pool_walk_refuse(struct store_walk *walk)
-{
-    forget_walk(walk->pool);
-}
-
-/* One step of 'walk'; true if another has to follow. */
-static bool step(struct store_walk *walk, struct engine_reader *reader,
-                 enum err *err)
-{
-    const struct engine *engine = walk->pool->with.engine;
-    const size_t count = walk->left < WALK_STEP ? walk->left : WALK_STEP;
-    struct buf detail = {0};
-
-    if (walk->kind == STORE_COUNT) {
-        *err = engine->count(reader, walk, &detail);
-    } else {
-        *err = engine->scan(reader, walk, count, &detail);
-    }
-    if (*err != ERR_OK) {
-        complain(walk->pool, "walk", *err, &detail);
-    }
-    buf_destroy(&detail);
-
-    walk->left -= count;
-    return *err == ERR_OK && walk->kind == STORE_SCAN && walk->left > 0 &&
-           walk->cursor != 0;
-}
-
-static void run_walk(struct pool_job *job, void *worker)
-{
-    struct store_walk *walk = container_of(job, struct store_walk, job);
-    struct store_pool *pool = walk->pool;
-    enum err err;
-
-    const bool more = step(walk, worker, &err);
-    mutex_lock(&pool->lock);
-    const bool stopping = pool->stopping;
-    mutex_unlock(&pool->lock);
-
-    if (more && !stopping) {
-        store_pool_walk_run(walk);
-    } else {
-        store_pool_walk_end(walk, more ? ERR_SHUTTING_DOWN : err);
-    }
-}
-
-void store_pool_walk_run(struct store_walk *walk)
-{
-    walk->job.run = run_walk;
-    submit(walk->pool, &walk->job);
 }
 
 /* ---- life ---- */
@@ -437,9 +572,34 @@ static void close_reader(void *context, void *worker)
 static void destroy(struct store_pool *pool)
 {
     pool_free(pool->readers);
-    cond_destroy(&pool->idle);
+    cond_destroy(&pool->gone);
     mutex_destroy(&pool->lock);
+    free(pool->hands);
     free(pool);
+}
+
+static void make_hands(struct store_pool *pool, size_t count)
+{
+    pool->hands = xcalloc(count, sizeof(*pool->hands));
+    for (size_t i = 0; i < count; i++) {
+        struct hand *hand = &pool->hands[i];
+        hand->job.run = store_pool_work;
+        hand->pool = pool;
+        mutex_lock(&pool->lock);
+        hand->next = pool->idle;
+        pool->idle = hand;
+        mutex_unlock(&pool->lock);
+    }
+}
+
+static void follow_config(struct store_pool *pool)
+{
+    const struct config *config = pool->with.config;
+
+    plan_outage(pool);
+    config_on_change(config, CONFIG_store_outage_for, plan_outage, pool);
+    config_on_change(config, CONFIG_store_hang, let_go, pool);
+    config_on_change(config, CONFIG_breaker_failures, follow_rules, pool);
 }
 
 enum err store_pool_open(struct store_pool **poolp,
@@ -453,9 +613,11 @@ enum err store_pool_open(struct store_pool **poolp,
         .open = open_reader, .close = close_reader, .context = pool};
 
     *pool = (struct store_pool){.with = *options, .open_detail = detail};
+    pool->ready_end = &pool->ready;
     mutex_init(&pool->lock, LOCK_STORE, "store");
-    cond_init(&pool->idle);
+    cond_init(&pool->gone);
     atomic_init(&pool->dice, (uint64_t)clock_wall_ms());
+    make_hands(pool, n_threads);
 
     const enum err err =
         pool_start(&pool->readers, "store", n_threads, CHAN_UNBOUNDED, &hooks);
@@ -471,26 +633,30 @@ enum err store_pool_open(struct store_pool **poolp,
         destroy(pool);
         return err;
     }
+    follow_config(pool);
     *poolp = pool;
     return ERR_OK;
 }
 
-/* Takes out the delayed whose timers had not fired: these are ours to end. */
-static struct read_list cancel_delayed(struct store_pool *pool)
+/* Takes over those of 'list' that wait on a timer that had not fired, or hang;
+ * returns them in front of 'chain', linked by 'next_ready'. */
+static struct store_read *take_waiting(struct store_pool *pool,
+                                       const struct read_list *list,
+                                       struct store_read *chain)
     REQUIRES(pool->lock)
 {
-    struct read_list cancelled = {0};
-    struct store_read *next;
-
-    for (struct store_read *read = pool->delayed.first; read != NULL;
-         read = next) {
-        next = read->next;
-        if (timers_cancel(pool->with.timers, &read->timer)) {
-            take_out(&pool->delayed, read);
-            append(&cancelled, read);
+    for (struct store_read *read = list->first; read != NULL;
+         read = read->next) {
+        const bool delayed = timers_cancel(pool->with.timers, &read->timer);
+        if (delayed || read->parked) {
+            pool->n_delayed -= delayed ? 1 : 0;
+            pool->n_parked -= read->parked ? 1 : 0;
+            read->parked = false;
+            read->next_ready = chain;
+            chain = read;
         }
     }
-    return cancelled;
+    return chain;
 }
 
 void store_pool_stop(struct store_pool *pool)
@@ -504,13 +670,18 @@ void store_pool_stop(struct store_pool *pool)
     for (read = queued.first; read != NULL; read = read->next) {
         read->queued = false; /* Cannot be withdrawn any more. */
     }
-    struct read_list cancelled = cancel_delayed(pool);
+    struct store_read *waiting = take_waiting(pool, &pool->running, NULL);
+    waiting = take_waiting(pool, &pool->overdue, waiting);
+    if (pool->watching && timers_cancel(pool->with.timers, &pool->watch)) {
+        pool->watching = false;
+    }
     mutex_unlock(&pool->lock);
 
     while ((read = take_first(&queued)) != NULL) {
         read->done(read, ERR_SHUTTING_DOWN);
     }
-    while ((read = take_first(&cancelled)) != NULL) {
+    while ((read = waiting) != NULL) {
+        waiting = read->next_ready;
         read->result = ERR_SHUTTING_DOWN;
         finish(pool, read);
     }
@@ -518,10 +689,14 @@ void store_pool_stop(struct store_pool *pool)
 
 void store_pool_close(struct store_pool *pool)
 {
+    config_off_change(pool->with.config, let_go, pool);
+    config_off_change(pool->with.config, plan_outage, pool);
+    config_off_change(pool->with.config, follow_rules, pool);
     store_pool_stop(pool);
     mutex_lock(&pool->lock);
-    while (pool->n_taken > 0 || pool->n_walks > 0) {
-        cond_wait(&pool->idle, &pool->lock);
+    while (pool->n_taken > 0 || pool->n_abandoned > 0 || pool->n_walks > 0 ||
+           pool->n_coming > 0 || pool->watching) {
+        cond_wait(&pool->gone, &pool->lock);
     }
     mutex_unlock(&pool->lock);
     destroy(pool);
@@ -529,15 +704,27 @@ void store_pool_close(struct store_pool *pool)
 
 void store_pool_describe(struct store_pool *pool, struct buf *out)
 {
+    const struct breaker_rules rules = breaker_rules(pool);
+
     mutex_lock(&pool->lock);
-    const size_t taken = pool->n_taken;
-    const size_t delayed = pool->delayed.count;
+    const struct breaker breaker = pool->breaker;
+    const size_t running = pool->n_taken + pool->n_abandoned;
+    const size_t delayed = pool->n_delayed;
+    const size_t hung = pool->n_parked;
+    const size_t overdue = pool->overdue.count;
     const size_t queued = pool->queue.count;
     const size_t walks = pool->n_walks;
     mutex_unlock(&pool->lock);
 
-    buf_printf(out, "store_reads_running:%zu\r\n", taken);
+    buf_printf(out, "store_reads_running:%zu\r\n", running);
     buf_printf(out, "store_reads_delayed:%zu\r\n", delayed);
+    buf_printf(out, "store_reads_hung:%zu\r\n", hung);
+    buf_printf(out, "store_reads_overdue:%zu\r\n", overdue);
     buf_printf(out, "store_reads_queued:%zu\r\n", queued);
     buf_printf(out, "store_walks_running:%zu\r\n", walks);
+    buf_printf(out, "store_breaker:%s\r\n", breaker_name(breaker.state));
+    buf_printf(out, "store_breaker_opened:%lld\r\n",
+               (long long)breaker.n_opened);
+    buf_printf(out, "store_breaker_slots:%zu\r\n",
+               breaker_slots(&breaker, &rules));
 }

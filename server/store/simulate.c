@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * One draw gives two independent numbers, its halves: the upper decides about
- * failure, the lower about the delay.
+ * failure, the lower about the delay.  Mixed once more, it gives a third, which
+ * says who belongs to the tail.
  */
 #include "server/store/simulate.h"
 
@@ -26,28 +27,54 @@ static int64_t delay(const struct simulate_rules *rules, uint32_t random)
     return result < 0 ? 0 : result;
 }
 
+/* Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators"
+ * (2014), the finaliser of SplitMix64. */
+static uint64_t mix(uint64_t z)
+{
+    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return z ^ (z >> 31);
+}
+
+static bool falls_under(int64_t rate, uint32_t random)
+{
+    return (int64_t)scale(random, MILLION) < rate;
+}
+
 struct simulate_fate simulate_decide(const struct simulate_rules *rules,
                                      uint64_t random)
 {
     const uint32_t upper = (uint32_t)(random >> 32);
     const uint32_t lower = (uint32_t)random;
-
-    return (struct simulate_fate){
+    const uint32_t third = (uint32_t)(mix(random) >> 32);
+    struct simulate_fate fate = {
         .delay_us = delay(rules, lower),
-        .fail = (int64_t)scale(upper, MILLION) < rules->error_rate,
+        .fail = falls_under(rules->error_rate, upper),
     };
+
+    if (falls_under(rules->tail_rate, third)) {
+        fate.delay_us *= rules->tail_factor;
+    }
+    return fate;
 }
 
 uint64_t simulate_draw(_Atomic uint64_t *dice)
 {
-    /* Relaxed: the numbers must differ, their order means nothing.
-     * Source: Steele, Lea, Flood, "Fast splittable pseudorandom number
-     * generators" (2014), the finaliser of SplitMix64. */
     const uint64_t step = UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t z =
-        atomic_fetch_add_explicit(dice, step, memory_order_relaxed) + step;
 
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
+    /* Relaxed: the numbers must differ, their order means nothing. */
+    return mix(atomic_fetch_add_explicit(dice, step, memory_order_relaxed) +
+               step);
+}
+
+struct simulate_outage simulate_plan(int64_t now_us, int64_t after_us,
+                                     int64_t for_us)
+{
+    return (struct simulate_outage){.from_us = now_us + after_us,
+                                    .until_us = now_us + after_us + for_us};
+}
+
+bool simulate_is_down(const struct simulate_outage *outage, int64_t now_us)
+{
+    return now_us >= outage->from_us && now_us < outage->until_us;
 }

@@ -278,6 +278,12 @@ static enum err prepare_reads(struct engine_reader *reader, struct buf *detail)
                                   "AND (expires_ms IS NULL OR expires_ms > ?2)",
                                   &reader->plain, detail);
 
+    if (err == ERR_OK) {
+        err = sqlite_prepare(reader->db, "BEGIN", &reader->begin, detail);
+    }
+    if (err == ERR_OK) {
+        err = sqlite_prepare(reader->db, "COMMIT", &reader->end, detail);
+    }
     for (size_t i = 0; i < reader->mappings->count && err == ERR_OK; i++) {
         buf_clear(&sql);
         sqlite_append_select(&sql, &reader->mappings->list[i]);
@@ -293,6 +299,8 @@ static void reader_close(struct engine_reader *reader)
     for (size_t i = 0; i < reader->mappings->count; i++) {
         sqlite3_finalize(reader->rows[i]);
     }
+    sqlite3_finalize(reader->begin);
+    sqlite3_finalize(reader->end);
     sqlite3_finalize(reader->plain);
     sqlite_scan_finalize(reader);
     sqlite_disconnect(reader->db);
@@ -330,6 +338,18 @@ static enum err reader_open(struct engine_database *database,
     }
     buf_destroy(&reason);
     return err;
+}
+
+/* SQLite takes the snapshot with the first read that follows. */
+static enum err begin_read(struct engine_reader *reader, struct buf *detail)
+{
+    return sqlite_execute(reader->db, reader->begin, detail);
+}
+
+static void end_read(struct engine_reader *reader)
+{
+    sqlite3_step(reader->end); /* Fails if an error has ended it already. */
+    sqlite3_reset(reader->end);
 }
 
 /* The statement for 'read', bound; NULL if no row can have that id. */
@@ -370,6 +390,9 @@ static enum err read_row(struct engine_reader *reader, struct store_read *read,
         read->row(read, &row);
     } else if (code != SQLITE_DONE) {
         err = sqlite_failed(reader->db, detail);
+        if ((sqlite3_errcode(reader->db) & 0xff) == SQLITE_IOERR) {
+            err = ERR_IO; /* Another try may succeed. */
+        }
     }
     sqlite3_reset(statement);
     return err;
@@ -381,6 +404,8 @@ const struct engine engine_sqlite = {
     .close = sqlite_close,
     .reader_open = reader_open,
     .reader_close = reader_close,
+    .begin_read = begin_read,
+    .end_read = end_read,
     .read = read_row,
     .scan = sqlite_scan,
     .count = sqlite_count,

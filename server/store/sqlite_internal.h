@@ -30,8 +30,10 @@ struct engine_reader {
     struct sqlite3 *db;
     const struct mappings *mappings;
     struct store_column *columns; /* Room for the widest row. */
-    struct sqlite3_stmt *plain;   /* Owned, as all statements are. */
-    struct sqlite3_stmt **rows;   /* One per mapping. */
+    struct sqlite3_stmt *begin;   /* Owned, as all statements are. */
+    struct sqlite3_stmt *end;
+    struct sqlite3_stmt *plain;
+    struct sqlite3_stmt **rows; /* One per mapping. */
     struct sqlite3_stmt *plain_scan;
     struct sqlite3_stmt **row_scans; /* One per mapping. */
     struct sqlite3_stmt *plain_count;

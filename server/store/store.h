@@ -58,14 +58,15 @@ typedef void store_row_fn(struct store_read *read, const struct store_row *row);
 typedef void store_read_done_fn(struct store_read *read, enum err err);
 
 enum store_start {
-    STORE_STARTED, /* Has a slot: will end in done(). */
+    STORE_STARTED, /* Has a slot, or is a probe: will end in done(). */
     STORE_QUEUED,  /* Waits for a slot: done(), unless withdrawn. */
     STORE_REFUSED, /* Queue full, or a refresh while busy, or closing. */
     STORE_BROKEN   /* The breaker is open, and this is no probe. */
-}; /* After the last two nothing will happen. */
+};                 /* After the last two nothing will happen. */
 
-/* Embedded in the caller's own; must live until done() was called or the read
- * was refused or withdrawn.  Fill the first group, zero the rest. */
+/* Embedded in the caller's own, where there may be many: it is kept small. Must
+ * live until done() was called or the read was refused or withdrawn.  Fill the
+ * first group, zero the rest. */
 struct store_read {
     const struct mapping *mapping; /* NULL: a plain key. */
     struct slice key;              /* The id of the row, or the plain key. */
@@ -74,14 +75,16 @@ struct store_read {
     store_read_done_fn *done; /* ERR_OK, ERR_STORE_DOWN … */
 
     /* Private to the store. */
-    struct pool_job job;
     struct timer timer;
     struct store_pool *pool;
-    struct store_read *next,
-        *previous;    /* In the queue, or among the delayed. */
-    int64_t start_us; /* When it got its slot. */
-    enum err result;
-    bool queued; /* Guarded by the store's lock. */
+    struct store_read *next, *previous; /* In the queue, or with a slot. */
+    struct store_read *next_ready;      /* No thread has begun it. */
+    int64_t start_us;                   /* When it got its slot. */
+    uint32_t era;                       /* Of the breaker, at that time. */
+    uint8_t result;                     /* enum err. */
+    bool queued; /* Guarded by the store's lock, as the next two. */
+    bool overdue;
+    bool parked; /* Played to hang. */
 };
 
 enum store_start store_read_start(struct store *store, struct store_read *read);

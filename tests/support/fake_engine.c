@@ -17,6 +17,8 @@ struct engine_database {
 
 struct engine_reader {
     struct fake_store *fake;
+    bool in_snapshot;
+    struct fake_list snapshot; /* Copies of all rows. */
 };
 
 struct engine_writer {
@@ -75,7 +77,7 @@ static enum err fake_reader_open(struct engine_database *database,
 
     if (err == ERR_OK) {
         add_open(fake, 1);
-        *readerp = xmalloc(sizeof(**readerp));
+        *readerp = xcalloc(1, sizeof(**readerp));
         (*readerp)->fake = fake;
     }
     return err;
@@ -84,6 +86,7 @@ static enum err fake_reader_open(struct engine_database *database,
 static void fake_reader_close(struct engine_reader *reader)
 {
     add_open(reader->fake, (unsigned)-1);
+    free(reader->snapshot.items);
     free(reader);
 }
 
@@ -110,6 +113,49 @@ static void fake_writer_close(struct engine_writer *writer)
 
 /* ---- reads ---- */
 
+static enum err fake_begin_read(struct engine_reader *reader,
+                                struct buf *detail)
+{
+    struct fake_store *fake = reader->fake;
+
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, FAKE_BEGIN_READ, SLICE(""), detail);
+    if (err == ERR_OK) {
+        for (size_t i = 0; i < fake->rows.count; i++) {
+            const struct fake_row *row =
+                (const struct fake_row *)fake->rows.items[i];
+            fake_list_put(&reader->snapshot, &fake_row_copy(row)->item);
+        }
+        reader->in_snapshot = true;
+        fake_stand_at(fake, FAKE_BEGIN_READ, FAKE_AFTER, SLICE(""));
+    }
+    mutex_unlock(&fake->lock);
+    return err;
+}
+
+static void fake_end_read(struct engine_reader *reader)
+{
+    struct fake_store *fake = reader->fake;
+
+    mutex_lock(&fake->lock);
+    (void)fake_enter(fake, FAKE_END_READ, SLICE(""), NULL);
+    mutex_unlock(&fake->lock);
+    for (size_t i = 0; i < reader->snapshot.count; i++) {
+        fake_row_free((struct fake_row *)reader->snapshot.items[i]);
+    }
+    reader->snapshot.count = 0;
+    reader->in_snapshot = false;
+}
+
+static const struct fake_row *find_row(const struct engine_reader *reader,
+                                       struct slice key)
+    REQUIRES(reader->fake->lock)
+{
+    return reader->in_snapshot
+               ? (const struct fake_row *)fake_list_find(&reader->snapshot, key)
+               : fake_row_of(reader->fake, key, false);
+}
+
 static enum err fake_read(struct engine_reader *reader, struct store_read *read,
                           struct buf *detail)
 {
@@ -122,8 +168,7 @@ static enum err fake_read(struct engine_reader *reader, struct store_read *read,
     mutex_lock(&fake->lock);
     const enum err err = fake_enter(fake, FAKE_READ, buf_slice(&key), detail);
     if (err == ERR_OK) {
-        const struct fake_row *found =
-            fake_row_of(fake, buf_slice(&key), false);
+        const struct fake_row *found = find_row(reader, buf_slice(&key));
         row = fake_row_lives(found, now_ms) ? fake_row_copy(found) : NULL;
         fake_stand_at(fake, FAKE_READ, FAKE_AFTER, buf_slice(&key));
     }
@@ -401,6 +446,8 @@ const struct engine engine_fake = {
     .close = fake_close,
     .reader_open = fake_reader_open,
     .reader_close = fake_reader_close,
+    .begin_read = fake_begin_read,
+    .end_read = fake_end_read,
     .read = fake_read,
     .scan = fake_scan,
     .count = fake_count,

@@ -17,7 +17,8 @@
  *
  * Writes work on a copy until their commit, as in a database.  JSON objects
  * are read in the plainest form only: no nesting, no escapes.  Cursors of
- * scans hold only while nobody writes.
+ * scans hold only while nobody writes.  Between begin_read and end_read a
+ * reader sees the rows as they were at FAKE_BEGIN_READ's FAKE_AFTER.
  *
  * Keys are whole keys, "book:3" or a plain one; those that take a key also
  * take NULL for "whatever the key".
@@ -37,6 +38,8 @@ enum fake_call {
     FAKE_OPEN,
     FAKE_READER_OPEN,
     FAKE_WRITER_OPEN,
+    FAKE_BEGIN_READ,
+    FAKE_END_READ,
     FAKE_READ,
     FAKE_SCAN,
     FAKE_COUNT,

@@ -173,7 +173,7 @@ static enum store_start start(struct store *store, struct asked *a,
         .refresh = refresh, .row = asked_row, .done = asked_done};
     a->read.mapping = split(a->key, sizeof(a->key), key, &a->read.key);
     const enum store_start started = store_read_start(store, &a->read);
-    if (started == STORE_REFUSED) {
+    if (started == STORE_REFUSED || started == STORE_BROKEN) {
         wg_done(&a->ended);
     }
     return started;

@@ -56,7 +56,8 @@ struct asked {
     int64_t done_us; /* clock_now_us() at done(). */
 };
 
-/* Starts a read; 'a' is anew.  A read that is refused counts as ended. */
+/* Starts a read; 'a' is anew.  A read that is refused, or broken, counts as
+ * ended. */
 enum store_start ask(struct store *store, struct asked *a, const char *key);
 enum store_start ask_refresh(struct store *store, struct asked *a,
                              const char *key);
