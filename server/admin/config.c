@@ -10,6 +10,7 @@
 #include "common/lock.h"
 #include "common/mem.h"
 #include "server/admin/config_batch.h"
+#include "server/admin/config_freshness.h"
 
 #include <assert.h>
 
@@ -44,6 +45,7 @@ struct config_rest {
     struct mutex lock; /* Rank LOCK_CONFIG; never held while telling. */
     char *strings[CONFIG_COUNT] GUARDED_BY(lock); /* Owned; NULL: a number. */
     bool pinned[CONFIG_COUNT] GUARDED_BY(lock);   /* Given as an argument. */
+    struct freshness freshness GUARDED_BY(lock);  /* What 'table' says. */
     bool changed[CONFIG_COUNT] GUARDED_BY(lock);  /* To be told of. */
     bool telling GUARDED_BY(lock);                /* A thread is at it. */
     struct cond told;                             /* It has ended. */
@@ -65,6 +67,11 @@ struct config *config_new(void)
         atomic_init(&c->numbers[id], value.number);
         c->rest->strings[id] = value.text;
     }
+    for (size_t i = 0; i < CONFIG_TABLES_MAX; i++) {
+        for (size_t k = 0; k < CONFIG_FRESHNESS_OPTIONS; k++) {
+            atomic_init(&c->tables[i][k], CONFIG_FRESHNESS_GLOBAL);
+        }
+    }
     mutex_unlock(&c->rest->lock);
     return c;
 }
@@ -85,6 +92,7 @@ void config_free(struct config *c)
     for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
         free(rest->strings[id]);
     }
+    freshness_destroy(&rest->freshness);
     mutex_unlock(&rest->lock);
     cond_destroy(&rest->told);
     mutex_destroy(&rest->lock);
@@ -212,13 +220,32 @@ static void tell(struct config_rest *rest) EXCLUDES(rest->lock)
     mutex_unlock(&rest->lock);
 }
 
+/* 'table' adds up: what it was and what it is given. */
+static void store_tables(struct config *c, const struct config_value *value,
+                         enum config_source source) REQUIRES(c->rest->lock)
+{
+    struct config_rest *rest = c->rest;
+    struct config_value sum = {
+        .text = freshness_sum(&rest->freshness, rest->strings[CONFIG_table],
+                              value->text, source)};
+    freshness_apply(&rest->freshness, sum.text, c);
+    store(c, CONFIG_table, &sum);
+    config_value_destroy(&sum);
+}
+
 void config_commit_from(struct config *c, const struct config_batch *batch,
                         enum config_source source)
 {
     mutex_lock(&c->rest->lock);
+    const bool is_file =
+        source == CONFIG_FROM_FILE || source == CONFIG_FROM_RELOAD;
     for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
         bool *pinned = &c->rest->pinned[id];
-        if (!batch->given[id] || (source == CONFIG_FROM_FILE && *pinned)) {
+        if (batch->given[id] && id == CONFIG_table) {
+            store_tables(c, &batch->values[id], source);
+            continue;
+        }
+        if (!batch->given[id] || (is_file && *pinned)) {
             continue;
         }
         store(c, id, &batch->values[id]);
@@ -233,11 +260,26 @@ void config_commit(struct config *c, const struct config_batch *batch)
     config_commit_from(c, batch, CONFIG_FROM_CLIENT);
 }
 
+/* Makes 'batch' of one value; for config_set() and config_check(). */
+static enum err add_checked(const struct config *c, struct config_batch *batch,
+                            enum config_id id, struct slice value,
+                            struct buf *detail)
+{
+    enum err err = config_batch_add(batch, id, value, detail);
+    if (err == ERR_OK && id == CONFIG_table) {
+        mutex_lock(&c->rest->lock);
+        err = freshness_check(&c->rest->freshness, batch->values[id].text,
+                              detail);
+        mutex_unlock(&c->rest->lock);
+    }
+    return err;
+}
+
 enum err config_set(struct config *c, enum config_id id, struct slice value,
                     struct buf *detail)
 {
     struct config_batch batch = {0};
-    const enum err err = config_batch_add(&batch, id, value, detail);
+    const enum err err = add_checked(c, &batch, id, value, detail);
     if (err == ERR_OK) {
         config_commit(c, &batch);
     }
@@ -248,10 +290,28 @@ enum err config_set(struct config *c, enum config_id id, struct slice value,
 enum err config_check(const struct config *c, enum config_id id,
                       struct slice value, struct buf *detail)
 {
-    (void)c; /* No directive's bounds depend on another's value. */
     struct config_batch batch = {0};
-    const enum err err = config_batch_add(&batch, id, value, detail);
+    const enum err err = add_checked(c, &batch, id, value, detail);
     config_batch_clear(&batch);
+    return err;
+}
+
+enum err config_table_check(struct config *c, const char *const *names,
+                            size_t n, struct buf *detail)
+{
+    struct config_rest *rest = c->rest;
+    const size_t size = detail->size;
+    mutex_lock(&rest->lock);
+    enum err err = freshness_learn(&rest->freshness, names, n, detail);
+    if (err == ERR_OK) {
+        err = freshness_check(&rest->freshness, rest->strings[CONFIG_table],
+                              detail);
+        freshness_apply(&rest->freshness, rest->strings[CONFIG_table], c);
+    }
+    mutex_unlock(&rest->lock);
+    if (detail->size > size) {
+        buf_append_char(detail, '\n');
+    }
     return err;
 }
 
@@ -312,6 +372,20 @@ void config_batch_free(struct config_batch *batch)
     free(batch);
 }
 
+/* Makes 'value' the sum of what was 'before' and itself. */
+static void add_tables(struct config_value *value, const char *before)
+{
+    struct table_entries entries = {0};
+    struct buf sum = {0};
+    config_tables_apply_own(&entries, before);
+    config_tables_apply_own(&entries, value->text);
+    config_tables_format(&entries, &sum);
+    config_value_destroy(value);
+    value->text = xslicedup(buf_slice(&sum));
+    buf_destroy(&sum);
+    config_tables_clear(&entries);
+}
+
 enum err config_batch_add(struct config_batch *batch, enum config_id id,
                           struct slice value, struct buf *detail)
 {
@@ -321,6 +395,9 @@ enum err config_batch_add(struct config_batch *batch, enum config_id id,
         config_value_parse(&config_directives[id], value, &parsed, detail);
     if (err != ERR_OK) {
         return err;
+    }
+    if (id == CONFIG_table && batch->given[id]) {
+        add_tables(&parsed, batch->values[id].text);
     }
     config_value_destroy(&batch->values[id]);
     batch->values[id] = parsed;

@@ -17,7 +17,8 @@
  * copied out under the lock.
  *
  * Precedence: the command line wins over the file, the file over defaults;
- * CONFIG SET changes what is there until a reload.
+ * CONFIG SET changes what is there until a reload.  The directive 'table' is
+ * the sum of its values: each changes only what it names.
  *
  * Thread-safety: any thread may read and set.  Setting is one at a time under
  * the lock (rank LOCK_CONFIG).  Two directives of one batch are two atomics:
@@ -31,6 +32,7 @@
 #include "common/err.h"
 #include "common/slice.h"
 
+#include <assert.h>
 #include <stdatomic.h>
 
 enum config_id {
@@ -49,7 +51,8 @@ enum config_kind {
     CONFIG_CHOICE,   /* One of a list of words; kept as its index. */
     CONFIG_MODE,     /* Permission bits, octal. */
     CONFIG_STRING,   /* One text, in quotes if it has spaces. */
-    CONFIG_WORDS     /* Words, kept as a string with one space between. */
+    CONFIG_WORDS,    /* Words, kept as a string with one space between. */
+    CONFIG_TABLES    /* Options of single tables; see config_tables.h. */
 };
 
 /* Values of the choices, in the order of their words in config.def. */
@@ -73,10 +76,17 @@ struct config_directive {
 
 extern const struct config_directive config_directives[CONFIG_COUNT];
 
-/* Made by config_new(); the fields are for config_number() and config.c. */
+/* Tables that can have options of their own, and how many options. */
+#define CONFIG_TABLES_MAX 64
+#define CONFIG_FRESHNESS_OPTIONS 4
+#define CONFIG_FRESHNESS_GLOBAL INT64_MIN /* The table has none of its own. */
+
+/* Made by config_new(); the fields are for the functions below and config.c.
+ * Relaxed: each number stands alone. */
 struct config {
-    _Atomic int64_t numbers[CONFIG_COUNT]; /* Relaxed: each stands alone. */
-    struct config_rest *rest;              /* The lock and what is under it. */
+    _Atomic int64_t numbers[CONFIG_COUNT];
+    _Atomic int64_t tables[CONFIG_TABLES_MAX][CONFIG_FRESHNESS_OPTIONS];
+    struct config_rest *rest; /* The lock and what is under it. */
 };
 
 struct config *config_new(void); /* Everything at its default. */
@@ -92,6 +102,52 @@ static inline bool config_switch(const struct config *c, enum config_id id)
 {
     return config_number(c, id) != 0;
 }
+
+/* The column of 'id' in 'tables'; -1 if tables have no such option. */
+static inline int config_freshness_option(enum config_id id)
+{
+    switch (id) {
+    case CONFIG_max_age:
+        return 0;
+    case CONFIG_stale_while_revalidate:
+        return 1;
+    case CONFIG_stale_if_error:
+        return 2;
+    case CONFIG_negative_max_age:
+        return 3;
+    default:
+        return -1;
+    }
+}
+
+/* Directive 'id' (max-age, stale-while-revalidate, stale-if-error or
+ * negative-max-age) as it is for a table, in microseconds: what 'table' says,
+ * else the global value.  'table' is its place among the names given to
+ * config_table_check(), or -1 for plain keys.  One load or two. */
+static inline int64_t config_freshness(const struct config *c, int table,
+                                       enum config_id id)
+{
+    const int option = config_freshness_option(id);
+    assert(option >= 0);
+    if (table >= 0 && table < CONFIG_TABLES_MAX) {
+        const int64_t own = atomic_load_explicit(&c->tables[table][option],
+                                                 memory_order_relaxed);
+        if (own != CONFIG_FRESHNESS_GLOBAL) {
+            return own;
+        }
+    }
+    return config_number(c, id);
+}
+
+/* Tells which tables there are: names[i] is table i.  From here on 'table' is
+ * in force, and names of other tables are refused by config_check(),
+ * config_set() and config_load().  Called after the configuration was loaded
+ * and before other threads use it.  Errors: ERR_INVALID when the configuration
+ * names other tables, a line each in 'detail'; ERR_RANGE for more tables than
+ * CONFIG_TABLES_MAX. */
+NODISCARD
+enum err config_table_check(struct config *c, const char *const *names,
+                            size_t n, struct buf *detail);
 
 /* Appends the string directive's value to 'out'. */
 void config_string(const struct config *c, enum config_id id, struct buf *out);
@@ -121,18 +177,20 @@ enum config_id config_guess(struct slice name);
 NODISCARD
 enum err config_set(struct config *c, enum config_id id, struct slice value,
                     struct buf *detail);
-/* Checks without storing. */
+/* Checks without storing.  Unlike config_batch_add(), it knows the tables. */
 NODISCARD
 enum err config_check(const struct config *c, enum config_id id,
                       struct slice value, struct buf *detail);
 
 /* A batch of checked values, to be stored together: CONFIG SET of many pairs.
- * A directive added twice has the later value.  Owned by one thread. */
+ * A directive added twice has the later value, 'table' the sum of both.  Owned
+ * by one thread. */
 struct config_batch;
 struct config_batch *config_batch_new(void);
 void config_batch_free(struct config_batch *batch);
-/* Checks and adds one value; errors as config_set().  On error the batch is
- * what it was before. */
+/* Checks and adds one value; errors as config_set(), but any table is taken
+ * for known: config_check() first.  On error the batch is what it was before.
+ */
 NODISCARD
 enum err config_batch_add(struct config_batch *batch, enum config_id id,
                           struct slice value, struct buf *detail);

@@ -17,12 +17,18 @@ struct config_batch {
     struct config_value values[CONFIG_COUNT]; /* Where given; owned. */
 };
 
-enum config_source { CONFIG_FROM_FILE, CONFIG_FROM_ARGS, CONFIG_FROM_CLIENT };
+enum config_source {
+    CONFIG_FROM_FILE,
+    CONFIG_FROM_RELOAD, /* A file again: what 'table' said before is gone. */
+    CONFIG_FROM_ARGS,
+    CONFIG_FROM_CLIENT
+};
 
 /* Empties 'batch', which may live on the stack. */
 void config_batch_clear(struct config_batch *batch);
 
-/* As config_commit().  Arguments pin a directive; a file then passes it by. */
+/* As config_commit().  Arguments pin a directive; a file then passes it by.  Of
+ * 'table' they pin the options that they name. */
 void config_commit_from(struct config *c, const struct config_batch *batch,
                         enum config_source source);
 

@@ -85,22 +85,28 @@ static void complain_count(const struct config_directive *d,
                words->count);
 }
 
-/* Adds "name words" to 'batch'; false with a complaint in 'detail'. */
-static bool add(struct config_batch *batch, struct slice name,
-                const struct words *words, const struct place *place,
-                struct buf *detail)
+static bool takes_words(const struct config_directive *d)
+{
+    return d->kind == CONFIG_WORDS || d->kind == CONFIG_TABLES;
+}
+
+/* Adds "name words" to 'batch', which is for 'c'; false with a complaint in
+ * 'detail'. */
+static bool add(const struct config *c, struct config_batch *batch,
+                struct slice name, const struct words *words,
+                const struct place *place, struct buf *detail)
 {
     const size_t size = detail->size;
+    const struct slice value = buf_slice(&words->joined);
     begin_complaint(place, detail);
     const enum config_id id = config_find(name);
     if (id == CONFIG_COUNT) {
         complain_unknown(name, place, detail);
     } else if (words->count != 1 &&
-               (words->count == 0 ||
-                config_directives[id].kind != CONFIG_WORDS)) {
+               (words->count == 0 || !takes_words(&config_directives[id]))) {
         complain_count(&config_directives[id], words, detail);
-    } else if (config_batch_add(batch, id, buf_slice(&words->joined), detail) ==
-               ERR_OK) {
+    } else if (config_check(c, id, value, detail) == ERR_OK &&
+               config_batch_add(batch, id, value, detail) == ERR_OK) {
         buf_truncate(detail, size);
         return true;
     }
@@ -200,9 +206,9 @@ static const char *split(const char *p, struct words *words)
 }
 
 /* One line without its newline; false with a complaint in 'detail'. */
-static bool load_line(struct config_batch *batch, const char *line,
-                      struct words *words, const struct place *place,
-                      struct buf *detail)
+static bool load_line(const struct config *c, struct config_batch *batch,
+                      const char *line, struct words *words,
+                      const struct place *place, struct buf *detail)
 {
     while (is_space(*line)) {
         line++;
@@ -221,13 +227,14 @@ static bool load_line(struct config_batch *batch, const char *line,
         buf_printf(detail, "%s\n", wrong);
         return false;
     }
-    return add(batch, slice_make(line, (size_t)(end - line)), words, place,
+    return add(c, batch, slice_make(line, (size_t)(end - line)), words, place,
                detail);
 }
 
 /* All lines of 'text'. */
-static enum err load_lines(struct config_batch *batch, const char *path,
-                           struct buf *text, struct buf *detail)
+static enum err load_lines(const struct config *c, struct config_batch *batch,
+                           const char *path, struct buf *text,
+                           struct buf *detail)
 {
     enum err err = ERR_OK;
     struct words words = {0};
@@ -242,7 +249,7 @@ static enum err load_lines(struct config_batch *batch, const char *path,
         }
         *end = '\0';
         place.line++;
-        if (!load_line(batch, line, &words, &place, detail)) {
+        if (!load_line(c, batch, line, &words, &place, detail)) {
             err = ERR_INVALID;
         }
         const size_t used = (size_t)(end - line) + 1;
@@ -331,14 +338,15 @@ enum err config_load(struct config *c, const char *path, bool run_time_only,
     struct config_batch batch = {0};
     enum err err = read_file(path, &text, detail);
     if (err == ERR_OK) {
-        err = load_lines(&batch, path, &text, detail);
+        err = load_lines(c, &batch, path, &text, detail);
     }
     buf_destroy(&text);
     if (err == ERR_OK) {
         if (run_time_only) {
             prepare_reload(c, &batch, path, detail);
         }
-        config_commit_from(c, &batch, CONFIG_FROM_FILE);
+        config_commit_from(
+            c, &batch, run_time_only ? CONFIG_FROM_RELOAD : CONFIG_FROM_FILE);
     }
     config_batch_clear(&batch);
     return err;
@@ -376,7 +384,8 @@ enum err config_load_args(struct config *c, int argc, char *const *argv,
             words_next(&words);
             buf_append_string(&words.joined, argv[i]);
         }
-        if (!add(&batch, slice_make(name, name_size), &words, &place, detail)) {
+        if (!add(c, &batch, slice_make(name, name_size), &words, &place,
+                 detail)) {
             err = ERR_INVALID;
         }
     }

@@ -7,6 +7,7 @@
  */
 #include "server/admin/config.h"
 
+#include "server/admin/config_tables.h"
 #include "server/admin/config_text.h"
 
 #include <assert.h>
@@ -92,7 +93,11 @@ static void append_facts(const struct config_directive *d, struct buf *out)
     }
     buf_append_string(out, d->at_run_time ? ". Default: "
                                           : ". Only at start. Default: ");
-    config_text_quote(slice_from_string(d->default_text), out);
+    if (d->kind == CONFIG_TABLES) {
+        buf_append_string(out, "no entries");
+    } else {
+        config_text_quote(slice_from_string(d->default_text), out);
+    }
 }
 
 /* ---- a configuration file ---- */
@@ -112,6 +117,19 @@ static const char file_heading[] =
     "# does an empty one: \"\". Inside quotes, these stand for one byte:\n"
     "#     \\\" \\\\ \\n \\r \\t \\xHH\n";
 
+/* Appends words with a space between, each in quotes if it needs them. */
+static void append_file_words(const char *word, struct buf *out)
+{
+    while (*word != '\0') {
+        const size_t size = strcspn(word, " ");
+        config_text_quote(slice_make(word, size), out);
+        word += size;
+        if (*word == ' ') {
+            buf_append_char(out, *word++);
+        }
+    }
+}
+
 /* Appends the value as it stands in a file, in quotes where it needs them. */
 static void append_file_value(const struct config *c, enum config_id id,
                               struct buf *out)
@@ -123,15 +141,7 @@ static void append_file_value(const struct config *c, enum config_id id,
         buf_destroy(&text);
         return;
     }
-    const char *word = buf_string(&text);
-    while (*word != '\0') {
-        const size_t size = strcspn(word, " ");
-        config_text_quote(slice_make(word, size), out);
-        word += size;
-        if (*word == ' ') {
-            buf_append_char(out, *word++);
-        }
-    }
+    append_file_words(buf_string(&text), out);
     buf_destroy(&text);
 }
 
@@ -175,6 +185,29 @@ static void print_summary(const struct config_directive *d, struct buf *out)
     buf_destroy(&paragraph);
 }
 
+/* A line for each table; if none has options, one that changes nothing. */
+static void print_tables(const struct config *c, enum config_id id,
+                         struct buf *out)
+{
+    struct table_entries entries = {0};
+    struct buf text = {0};
+    config_format(c, id, &text);
+    config_tables_apply_own(&entries, buf_string(&text));
+    for (size_t i = 0; i < entries.count; i++) {
+        buf_clear(&text);
+        config_tables_format_entry(&entries.list[i], &text);
+        buf_printf(out, "%s ", config_directives[id].name);
+        append_file_words(buf_string(&text), out);
+        buf_append_char(out, '\n');
+    }
+    if (entries.count == 0) {
+        buf_printf(out, "# %s books max-age default\n",
+                   config_directives[id].name);
+    }
+    config_tables_clear(&entries);
+    buf_destroy(&text);
+}
+
 static void print_directive(const struct config *c, enum config_id id,
                             struct buf *out)
 {
@@ -185,6 +218,10 @@ static void print_directive(const struct config *c, enum config_id id,
     print_summary(d, out);
     print_paragraph(&facts, out);
     buf_destroy(&facts);
+    if (d->kind == CONFIG_TABLES) {
+        print_tables(c, id, out);
+        return;
+    }
     if (is_default(c, id)) {
         buf_append_string(out, "# ");
     }

@@ -176,6 +176,7 @@ static bool parse(const struct config_directive *d, struct slice text,
         return take_digits(&text, 8, number) && text.size == 0;
     case CONFIG_STRING:
     case CONFIG_WORDS:
+    case CONFIG_TABLES:
         break;
     }
     abort();
@@ -267,6 +268,7 @@ void config_scalar_format(const struct config_directive *d, int64_t number,
         return;
     case CONFIG_STRING:
     case CONFIG_WORDS:
+    case CONFIG_TABLES:
         break;
     }
     abort();

@@ -129,6 +129,11 @@ void config_text_describe(const struct config_directive *d, struct buf *out)
     case CONFIG_WORDS:
         describe_length("a list of words", d, out);
         return;
+    case CONFIG_TABLES:
+        buf_append_string(out, "a table's name and its options, each with ");
+        describe_range("a duration", &config_directives[CONFIG_max_age], out);
+        buf_append_string(out, ", or default");
+        return;
     }
     abort();
 }
@@ -161,6 +166,7 @@ void config_text_placeholder(const struct config_directive *d, struct buf *out)
         return;
     case CONFIG_STRING:
     case CONFIG_WORDS:
+    case CONFIG_TABLES:
         buf_append_string(out, d->choices);
         return;
     }

@@ -7,6 +7,7 @@
 
 #include "common/mem.h"
 #include "server/admin/config_scalar.h"
+#include "server/admin/config_tables.h"
 #include "server/admin/config_text.h"
 
 #include <assert.h>
@@ -19,7 +20,8 @@ void config_value_destroy(struct config_value *value)
 
 bool config_value_is_text(const struct config_directive *d)
 {
-    return d->kind == CONFIG_STRING || d->kind == CONFIG_WORDS;
+    return d->kind == CONFIG_STRING || d->kind == CONFIG_WORDS ||
+           d->kind == CONFIG_TABLES;
 }
 
 bool config_value_equal(const struct config_value *a,
@@ -100,15 +102,39 @@ static enum err parse_text(const struct config_directive *d, struct slice text,
     return ERR_OK;
 }
 
+/* Checks the text of a 'table' and makes it what its entries print as. */
+static enum err normalise_tables(char **text, struct buf *detail)
+{
+    struct table_entries entries = {0};
+    const enum err err =
+        config_tables_apply(&entries, slice_from_string(*text), detail);
+    if (err == ERR_OK) {
+        struct buf formatted = {0};
+        config_tables_format(&entries, &formatted);
+        free(*text);
+        *text = xslicedup(buf_slice(&formatted));
+        buf_destroy(&formatted);
+    }
+    config_tables_clear(&entries);
+    return err;
+}
+
 enum err config_value_parse(const struct config_directive *d, struct slice text,
                             struct config_value *value, struct buf *detail)
 {
     struct config_value parsed = {0};
-    const enum err err = config_value_is_text(d)
-                             ? parse_text(d, text, &parsed.text)
-                             : config_scalar_parse(d, text, &parsed.number);
+    enum err err = config_value_is_text(d)
+                       ? parse_text(d, text, &parsed.text)
+                       : config_scalar_parse(d, text, &parsed.number);
     if (err != ERR_OK) {
         refuse(d, text, err, detail);
+        return err;
+    }
+    if (d->kind == CONFIG_TABLES) {
+        err = normalise_tables(&parsed.text, detail);
+    }
+    if (err != ERR_OK) {
+        config_value_destroy(&parsed);
         return err;
     }
     *value = parsed;
