@@ -5,6 +5,8 @@ _bookd() {
     --loglevel) words='debug info notice warn error' ;;
     --seed-books) words='yes no' ;;
     --store-durability) words='full normal' ;;
+    --store-hang) words='yes no' ;;
+    --enable-simulate-command) words='yes no' ;;
     --record-writes) words='through' ;;
     --plain-writes) words='through behind none' ;;
     --race) words='never stale always' ;;
@@ -35,15 +37,26 @@ _bookd() {
         --store-delay
         --store-jitter
         --store-error-rate
+        --store-tail-rate
+        --store-tail-factor
+        --store-hang
+        --store-outage-after
+        --store-outage-for
+        --enable-simulate-command
+        --breaker-failures
+        --breaker-probe-interval
         --record-writes
         --plain-writes
         --behind-interval
         --maxmemory
+        --negative-memory
         --cache-shards
         --race
         --max-age
         --stale-while-revalidate
         --stale-if-error
+        --table
+        --freshness-jitter
         --negative-max-age' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")

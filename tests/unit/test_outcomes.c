@@ -10,6 +10,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -196,6 +198,29 @@ static void test_every_outcome_has_a_sentence(void **state)
     }
 }
 
+static void test_the_page_explains_every_outcome(void **state)
+{
+    (void)state;
+    const char *source = getenv("BOOKD_SRC");
+    struct buf text = {0};
+    struct buf row = {0};
+    buf_printf(&row, "%s/docs/protocol.md", source == NULL ? "." : source);
+    FILE *file = fopen(buf_string(&row), "r");
+    assert_non_null(file);
+    char *room = buf_reserve(&text, 1 << 20);
+    buf_commit(&text, fread(room, 1, 1 << 20, file));
+    fclose(file);
+
+    for (enum outcome o = 0; o < OUTCOME_COUNT; o++) {
+        buf_clear(&row);
+        buf_printf(&row, "| `%s` | %s |\n", outcome_rows[o].name,
+                   outcome_rows[o].summary);
+        assert_non_null(strstr(buf_string(&text), buf_string(&row)));
+    }
+    buf_destroy(&text);
+    buf_destroy(&row);
+}
+
 #define TEST(f) cmocka_unit_test_setup(f, reset)
 
 int main(void)
@@ -209,6 +234,7 @@ int main(void)
         TEST(test_counts_print_overall_then_by_table),
         TEST(test_latency_over_all_is_that_of_every_outcome),
         TEST(test_every_outcome_has_a_sentence),
+        TEST(test_the_page_explains_every_outcome),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
