@@ -275,6 +275,22 @@ static void test_the_same_value_is_no_change(void **state)
     assert_int_equal(l.told, 0);
 }
 
+static void test_who_is_taken_out_is_told_no_more(void **state)
+{
+    struct listener l = {.config = *state};
+    struct listener other = {.config = *state};
+    config_on_change(l.config, CONFIG_max_age, remember_max_age, &l);
+    config_on_change(l.config, CONFIG_race, remember_max_age, &l);
+    config_on_change(l.config, CONFIG_max_age, remember_max_age, &other);
+
+    config_off_change(l.config, remember_max_age, &l);
+    set(l.config, CONFIG_max_age, "2s");
+    set(l.config, CONFIG_race, "always");
+
+    assert_int_equal(l.told, 0);
+    assert_int_equal(other.told, 1);
+}
+
 /* Reads a string and sets another directive: both take the lock. */
 static void set_race(void *arg)
 {
@@ -364,6 +380,7 @@ int main(void)
         TEST(test_a_batch_is_stored_at_once),
         TEST(test_a_change_is_told_and_seen),
         TEST(test_the_same_value_is_no_change),
+        TEST(test_who_is_taken_out_is_told_no_more),
         TEST(test_who_is_told_may_read_and_set),
         TEST(test_of_many_setters_the_last_value_is_seen),
     };
