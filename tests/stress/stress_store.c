@@ -4,6 +4,8 @@
  * then a close in the middle of it, round after round, over the fake engine
  * (with failures) and over SQLite.
  *
+ * The store hangs and is down at random, and its breaker opens.
+ *
  * Claims: every read ends exactly once, or was withdrawn or refused and never
  * ends; every write accepted ends exactly once, in the order of its thread;
  * what is in the store afterwards is the last write that said it succeeded.
@@ -107,7 +109,8 @@ static void start_read(struct op *op, bool refresh)
                                    .row = on_row,
                                    .done = on_read_done};
     op->expected = true; /* It may end before start returns. */
-    if (store_read_start(bed.store, &op->read) == STORE_REFUSED) {
+    const enum store_start started = store_read_start(bed.store, &op->read);
+    if (started == STORE_REFUSED || started == STORE_BROKEN) {
         op->expected = false;
     }
 }
@@ -137,12 +140,29 @@ static void start_walk(struct worker *w, struct op *op)
     CHECK(op->expected);
 }
 
+/* Makes the store hang, or be down, or ends it, while reads are under way. */
+static void disturb(struct worker *w)
+{
+    static const char *const outages[] = {"0s", "1ms", "3ms"};
+
+    if (stress_random(&w->random, 2) == 0) {
+        store_bed_set(&bed, "store-hang",
+                      stress_random(&w->random, 2) == 0 ? "yes" : "no");
+    } else {
+        store_bed_set(&bed, "store-outage-for",
+                      outages[stress_random(&w->random, 3)]);
+    }
+}
+
 static void work(void *arg)
 {
     struct worker *w = arg;
 
     for (int i = 0; i < OPS; i++) {
         struct op *op = &w->ops[i];
+        if (stress_random(&w->random, 50) == 0) {
+            disturb(w);
+        }
         const uint32_t what = stress_random(&w->random, 20);
         if (what < 3) {
             start_write(op, w->index, i, what > 0);
@@ -211,7 +231,7 @@ static void check_value(int worker, int last)
     char key[32];
 
     snprintf(key, sizeof(key), "plain:%d", worker);
-    CHECK(ask(bed.store, &a, key) != STORE_REFUSED);
+    CHECK(ask(bed.store, &a, key) < STORE_REFUSED);
     asked_wait(&a);
     CHECK(a.err == ERR_OK);
     if (last >= 0) {
@@ -229,6 +249,11 @@ static void open_round(uint64_t *random, bool sqlite)
     set_number("store-queue", stress_random(random, 64), "");
     set_number("store-delay", stress_random(random, 3) * 300, "us");
     set_number("store-jitter", stress_random(random, 2) * 200, "us");
+    set_number("store-tail-rate", stress_random(random, 3), "%");
+    set_number("store-timeout", 1 + stress_random(random, 20), "ms");
+    set_number("store-threads", 1 + stress_random(random, 3), "");
+    set_number("breaker-failures", stress_random(random, 4), "");
+    set_number("breaker-probe-interval", 1 + stress_random(random, 2), "ms");
     set_number("behind-interval", 1 + stress_random(random, 3), "ms");
     store_bed_set(&bed, "store-error-rate", rates[stress_random(random, 3)]);
     CHECK((sqlite ? store_bed_open_sqlite(&bed) : store_bed_open_fake(&bed)) ==
@@ -261,6 +286,8 @@ static void play_round(uint64_t *random, bool sqlite)
     store_bed_set(&bed, "store-delay", "0ms");
     store_bed_set(&bed, "store-jitter", "0ms");
     store_bed_set(&bed, "store-error-rate", "0%");
+    store_bed_set(&bed, "store-hang", "no");
+    store_bed_set(&bed, "store-outage-for", "0s");
     CHECK(timers_count(bed.timers) == 0);
     if (!sqlite) {
         fake_store_forgive(bed.fake);

@@ -92,6 +92,66 @@ static void test_rates_of_all_and_none_are_exact(void **state)
     assert_false(simulate_decide(&none, 0).fail);
 }
 
+static void test_the_tail_is_slower_and_as_rare_as_asked(void **state)
+{
+    const struct simulate_rules rules = {
+        .delay_us = 100, .tail_rate = 10000, .tail_factor = 10}; /* 1 %. */
+    int n_slow = 0;
+    _Atomic uint64_t dice = 4;
+
+    (void)state;
+    for (int i = 0; i < DRAWS; i++) {
+        const int64_t delay_us =
+            simulate_decide(&rules, simulate_draw(&dice)).delay_us;
+
+        assert_true(delay_us == 100 || delay_us == 1000);
+        n_slow += delay_us == 1000 ? 1 : 0;
+    }
+
+    /* 200 expected, with a deviation of 14. */
+    assert_in_range(n_slow, 130, 270);
+}
+
+static void test_the_tail_is_independent_of_failures(void **state)
+{
+    const struct simulate_rules rules = {.delay_us = 100,
+                                         .tail_rate = 500000,
+                                         .tail_factor = 2,
+                                         .error_rate = 500000};
+    int n_both = 0;
+    _Atomic uint64_t dice = 5;
+
+    (void)state;
+    for (int i = 0; i < DRAWS; i++) {
+        const struct simulate_fate fate =
+            simulate_decide(&rules, simulate_draw(&dice));
+        n_both += fate.fail && fate.delay_us == 200 ? 1 : 0;
+    }
+
+    /* A quarter, 5000, with a deviation of 61. */
+    assert_in_range(n_both, 4700, 5300);
+}
+
+static void test_an_outage_begins_and_ends_on_time(void **state)
+{
+    const struct simulate_outage outage = simulate_plan(1000, 50, 200);
+
+    (void)state;
+    assert_false(simulate_is_down(&outage, 1049));
+    assert_true(simulate_is_down(&outage, 1050));
+    assert_true(simulate_is_down(&outage, 1249));
+    assert_false(simulate_is_down(&outage, 1250));
+}
+
+static void test_an_outage_of_no_length_never_is(void **state)
+{
+    const struct simulate_outage outage = simulate_plan(1000, 0, 0);
+
+    (void)state;
+    assert_false(simulate_is_down(&outage, 1000));
+    assert_false(simulate_is_down(&(struct simulate_outage){0}, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -101,6 +161,10 @@ int main(void)
         cmocka_unit_test(test_the_largest_delay_does_not_overflow),
         cmocka_unit_test(test_the_error_rate_is_kept),
         cmocka_unit_test(test_rates_of_all_and_none_are_exact),
+        cmocka_unit_test(test_the_tail_is_slower_and_as_rare_as_asked),
+        cmocka_unit_test(test_the_tail_is_independent_of_failures),
+        cmocka_unit_test(test_an_outage_begins_and_ends_on_time),
+        cmocka_unit_test(test_an_outage_of_no_length_never_is),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

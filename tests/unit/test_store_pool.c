@@ -122,6 +122,129 @@ static void test_the_row_is_as_old_as_the_read(void **state)
     asked_destroy(&a);
 }
 
+/* ---- reads together ---- */
+
+static void test_reads_that_wait_together_are_read_together(void **state)
+{
+    struct asked a[10];
+
+    (void)state;
+    open_with("store-threads", "1");
+    hold_reads();
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        ask(bed.store, &a[i], "book:1");
+        fake_store_wait_held(bed.fake, FAKE_READ, FAKE_BEFORE, 1);
+    }
+    assert_int_equal(fake_store_calls(bed.fake, FAKE_BEGIN_READ), 0);
+    release_reads();
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        asked_wait(&a[i]);
+        assert_int_equal(a[i].n_rows, 1);
+        asked_destroy(&a[i]);
+    }
+    fake_store_wait_calls(bed.fake, FAKE_END_READ, 1);
+
+    assert_int_equal(fake_store_calls(bed.fake, FAKE_BEGIN_READ), 1);
+    assert_int_equal(fake_store_calls(bed.fake, FAKE_READ), 10);
+}
+
+static void test_no_answer_waits_for_those_read_with_it(void **state)
+{
+    struct asked a[4];
+
+    (void)state;
+    open_with("store-threads", "1");
+    hold_reads();
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        ask(bed.store, &a[i], "book:1");
+    }
+    fake_store_pass(bed.fake, FAKE_READ, FAKE_BEFORE, 2);
+    asked_wait(&a[0]);
+    asked_wait(&a[1]);
+    assert_int_equal(a[2].n_done + a[3].n_done, 0);
+
+    release_reads();
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        asked_destroy(&a[i]);
+    }
+}
+
+static void test_a_read_never_sees_a_time_before_it_began(void **state)
+{
+    struct asked first, together[2], late;
+
+    (void)state;
+    open_with("store-threads", "1");
+    fake_store_hold(bed.fake, FAKE_BEGIN_READ, FAKE_AFTER);
+    hold_reads();
+    ask(bed.store, &first, "book:1");
+    fake_store_wait_held(bed.fake, FAKE_READ, FAKE_BEFORE, 1);
+    ask(bed.store, &together[0], "book:1");
+    ask(bed.store, &together[1], "book:1");
+    release_reads();
+    /* Their snapshot is taken; now the row is written, and read again. */
+    fake_store_wait_held(bed.fake, FAKE_BEGIN_READ, FAKE_AFTER, 1);
+    fake_store_set_book(bed.fake, "1", "Written", NULL, NULL);
+    ask(bed.store, &late, "book:1");
+    fake_store_release(bed.fake, FAKE_BEGIN_READ, FAKE_AFTER);
+    asked_wait(&together[1]);
+    asked_wait(&late);
+
+    assert_string_equal(buf_string(&together[1].row),
+                        "1|The Hobbit|J.R.R. Tolkien|1937");
+    assert_string_equal(buf_string(&late.row), "1|Written|NULL|NULL");
+    asked_destroy(&first);
+    asked_destroy(&together[0]);
+    asked_destroy(&together[1]);
+    asked_destroy(&late);
+}
+
+static void test_without_a_snapshot_each_is_read_alone(void **state)
+{
+    struct asked a[3];
+
+    (void)state;
+    open_with("store-threads", "1");
+    fake_store_fail(bed.fake, FAKE_BEGIN_READ, NULL, 1, ERR_STORE_DOWN);
+    hold_reads();
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        ask(bed.store, &a[i], "book:1");
+        fake_store_wait_held(bed.fake, FAKE_READ, FAKE_BEFORE, 1);
+    }
+    release_reads();
+
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        asked_wait(&a[i]);
+        assert_int_equal(a[i].n_rows, 1);
+        asked_destroy(&a[i]);
+    }
+    assert_int_equal(fake_store_calls(bed.fake, FAKE_BEGIN_READ), 1);
+    assert_int_equal(fake_store_calls(bed.fake, FAKE_END_READ), 0);
+}
+
+static void test_a_thread_that_is_stuck_keeps_no_read_from_others(void **state)
+{
+    struct asked a[5];
+
+    (void)state;
+    open_with("store-threads", "2");
+    fake_store_hold_key(bed.fake, FAKE_READ, FAKE_BEFORE, "book:2");
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        ask(bed.store, &a[i], i == 1 ? "book:2" : "book:1");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        if (i != 1) {
+            asked_wait(&a[i]);
+        }
+    }
+    assert_int_equal(a[1].n_done, 0);
+
+    fake_store_release_key(bed.fake, FAKE_READ, FAKE_BEFORE, "book:2");
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        asked_destroy(&a[i]);
+    }
+}
+
 /* ---- slots and queue ---- */
 
 static void test_reads_without_a_slot_wait_in_order(void **state)
@@ -525,6 +648,11 @@ int main(void)
         CASE(test_a_row_that_is_not_there_is_no_error),
         CASE(test_a_failed_read_says_so_and_is_counted),
         CASE(test_the_row_is_as_old_as_the_read),
+        CASE(test_reads_that_wait_together_are_read_together),
+        CASE(test_no_answer_waits_for_those_read_with_it),
+        CASE(test_a_read_never_sees_a_time_before_it_began),
+        CASE(test_without_a_snapshot_each_is_read_alone),
+        CASE(test_a_thread_that_is_stuck_keeps_no_read_from_others),
         CASE(test_reads_without_a_slot_wait_in_order),
         CASE(test_a_full_queue_refuses),
         CASE(test_a_queued_read_can_be_withdrawn),
