@@ -73,6 +73,15 @@ static void apply_maxmemory(void *arg)
         (size_t)config_number(run->server.config, CONFIG_maxmemory));
 }
 
+static void apply_negative_memory(void *arg)
+{
+    struct running *run = arg;
+
+    cache_set_negative_share(
+        run->server.cache,
+        config_number(run->server.config, CONFIG_negative_memory));
+}
+
 /* One event, one line: 'detail' has a line for each complaint. */
 static void log_lines(enum log_level level, const char *event,
                       const struct buf *detail)
@@ -297,7 +306,9 @@ static void build_cache(struct running *run)
     struct server *server = &run->server;
     const struct cache_options options = {
         .n_shards = (size_t)config_number(server->config, CONFIG_cache_shards),
-        .max_bytes = (size_t)config_number(server->config, CONFIG_maxmemory)};
+        .max_bytes = (size_t)config_number(server->config, CONFIG_maxmemory),
+        .negative_share =
+            config_number(server->config, CONFIG_negative_memory)};
 
     server->cache = cache_new(&options);
     const struct lookup_parts parts = {.config = server->config,
@@ -388,6 +399,8 @@ static enum err build(struct running *run, struct buf *detail)
     }
     config_on_change(config, CONFIG_loglevel, apply_loglevel, config);
     config_on_change(config, CONFIG_maxmemory, apply_maxmemory, run);
+    config_on_change(config, CONFIG_negative_memory, apply_negative_memory,
+                     run);
     return build_listener(run, detail);
 }
 

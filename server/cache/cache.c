@@ -32,11 +32,6 @@ struct cache {
     struct shard shards[];
 };
 
-static size_t load(const _Atomic size_t *value)
-{
-    return atomic_load_explicit(value, memory_order_relaxed);
-}
-
 /* ---- life ---- */
 
 struct cache *cache_new(const struct cache_options *options)
@@ -58,6 +53,7 @@ struct cache *cache_new(const struct cache_options *options)
     cache->budget.max_bytes = options->max_bytes;
     cache->budget.max_entries =
         options->max_entries == 0 ? SIZE_MAX : options->max_entries;
+    cache->budget.negative_share = options->negative_share;
     for (size_t i = 0; i < n_shards; i++) {
         shard_init(&cache->shards[i], &cache->budget, i, n_shards);
     }
@@ -149,17 +145,26 @@ static enum err refuse(struct cache *cache, struct slice key, uint64_t hash,
  * larger. */
 static bool may_pin(const struct cache *cache, size_t size)
 {
-    const size_t pinned = load(&cache->budget.pinned_bytes);
+    const size_t pinned = budget_load(&cache->budget.pinned_bytes);
 
-    return pinned == 0 || pinned + size <= load(&cache->budget.max_bytes) / 2;
+    return pinned == 0 ||
+           pinned + size <= budget_load(&cache->budget.max_bytes) / 2;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
 }
 
 enum err cache_put(struct cache *cache, struct slice key, uint64_t hash,
                    struct copy *copy, struct slice bytes)
 {
     const struct key k = key_of(cache, key, hash);
-    const size_t max_bytes = load(&cache->budget.max_bytes);
+    size_t max_bytes = budget_load(&cache->budget.max_bytes);
 
+    if (copy->kind == COPY_NEGATIVE && !copy->dirty) {
+        max_bytes = least(max_bytes, budget_max_negative(&cache->budget));
+    }
     if (key.size > ENTRY_PART_MAX || bytes.size > ENTRY_PART_MAX ||
         entry_request(key, copy, bytes) > max_bytes) {
         return refuse(cache, key, hash, copy);
@@ -260,9 +265,16 @@ void cache_set_max_bytes(struct cache *cache, size_t max_bytes)
                           memory_order_relaxed);
 }
 
+void cache_set_negative_share(struct cache *cache, int64_t millionths)
+{
+    atomic_store_explicit(&cache->budget.negative_share, millionths,
+                          memory_order_relaxed);
+}
+
 void cache_usage(struct cache *cache, struct cache_usage *usage)
 {
-    *usage = (struct cache_usage){.max_bytes = load(&cache->budget.max_bytes)};
+    *usage = (struct cache_usage){.max_bytes =
+                                      budget_load(&cache->budget.max_bytes)};
     for (size_t i = 0; i < cache->n_shards; i++) {
         shard_usage(&cache->shards[i], usage);
     }

@@ -8,6 +8,10 @@
  * bytes mean (lookup/record does); it only drops plain keys whose expiry has
  * passed, and what the policy chooses when memory runs out.
  *
+ * Negative copies can have a small share of the memory of their own.  Beyond it
+ * the oldest of them go, and no value: a scan of keys that do not exist cannot
+ * push out what does.
+ *
  * A hit takes the shard's read lock, sets the entry's visit bit, copies out,
  * and leaves.  A dirty copy is never evicted.  A memory-only one is, as in
  * Redis under one of its allkeys policies: the limit comes first.
@@ -49,16 +53,16 @@ struct copy {
                            the write was acknowledged. */
     int64_t expires_ms; /* Wall clock; 0: never. */
     enum copy_origin origin;
-    uint32_t store_us;  /* How long the store took for it; 0 for a write. */
-    uint64_t version;   /* Set by the cache: grows with every put of this key,
-                           also when it was dropped in between, and no other
-                           copy of any key ever has the same. */
+    uint32_t store_us; /* How long the store took for it; 0 for a write. */
+    uint64_t version;  /* Set by the cache: grows with every put of this key,
+                          also when it was dropped in between, and no other
+                          copy of any key ever has the same. */
 };
 
 struct cache_options {
-    size_t n_shards;    /* Rounded up to a power of two; at most 4096. */
-    size_t max_bytes;   /* Of entries, index and queues together. */
-    size_t max_entries; /* 0: as many as fit. */
+    size_t n_shards;        /* Rounded up to a power of two; at most 4096. */
+    size_t max_bytes;       /* Of entries, index and queues together. */
+    size_t max_entries;     /* 0: as many as fit. */
     int64_t negative_share; /* Millionths of max_bytes for negative copies;
                                0: no share of their own. */
 };
@@ -76,8 +80,9 @@ bool cache_get(struct cache *cache, struct slice key, uint64_t hash,
 
 /* Stores a copy of 'bytes' under 'key', in place of what was there, evicting
  * others if memory demands it.  Gives the copy its version and returns it in
- * copy->version.  A copy larger than the whole limit is not kept, and what was
- * there is dropped; for one that is dirty or memory-only that is an error.
+ * copy->version.  A copy larger than the whole limit, or a negative one larger
+ * than their share, is not kept, and what was there is dropped; for one that is
+ * dirty or memory-only that is an error.
  * Errors: ERR_TOO_BIG (just that), ERR_NOMEM (the allocator refuses, or dirty
  * copies already take half of the limit).  After an error all is as
  * before. */
@@ -114,6 +119,9 @@ void cache_scan(struct cache *cache, uint64_t *cursor, size_t count,
  * next puts and by cache_expire_some(). */
 void cache_set_max_bytes(struct cache *cache, size_t max_bytes);
 
+/* Changes the share of negative copies at run time, likewise in small steps. */
+void cache_set_negative_share(struct cache *cache, int64_t millionths);
+
 /* To be called by a timer: looks at about 'max' entries, going on where the
  * last call ended, and drops the expired ones; then, if the limit is exceeded,
  * evicts up to 'max'.  Returns how many it dropped and evicted: when that is
@@ -123,6 +131,7 @@ size_t cache_expire_some(struct cache *cache, int64_t wall_ms, size_t max);
 struct cache_usage {
     size_t entries;
     size_t negative_entries;
+    size_t negative_bytes; /* Of those counted against their share. */
     size_t dirty_entries;
     size_t memory_only_entries;
     size_t used_bytes; /* Entries and index, as the allocator rounds them. */

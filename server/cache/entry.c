@@ -45,10 +45,12 @@ struct entry *entry_new(const struct key *key, const struct copy *copy,
         .hash = key->hash,
         .key_size = (uint32_t)key->bytes.size,
         .value_size = (uint32_t)value.size,
+        .store_us = copy->store_us,
         .kind = copy->kind & 3,
         .dirty = copy->dirty,
         .memory_only = copy->memory_only,
         .has_expiry = copy->expires_ms != 0,
+        .origin = copy->origin & 3,
     };
 
     char *at = e->bytes;

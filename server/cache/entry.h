@@ -34,12 +34,14 @@ struct entry {
     uint32_t place;    /* Where it stands in its queue; the ring's own. */
     uint32_t key_size;
     uint32_t value_size;
+    uint32_t store_us;      /* As in struct copy. */
     _Atomic uint8_t visits; /* policy.h; set under the read lock, relaxed. */
     uint8_t kind : 2;       /* enum copy_kind. */
     uint8_t dirty : 1;
     uint8_t memory_only : 1;
     uint8_t has_expiry : 1;
-    uint8_t in_main : 1; /* Which queue it stands in; the policy's own. */
+    uint8_t origin : 2; /* enum copy_origin. */
+    uint8_t queue : 2;  /* Which one it stands in; the policy's own. */
     char bytes[];
 };
 
@@ -97,6 +99,8 @@ static inline struct copy entry_copy(const struct entry *e)
         .memory_only = e->memory_only,
         .filled_us = e->filled_us,
         .expires_ms = entry_expires_ms(e),
+        .origin = (enum copy_origin)e->origin,
+        .store_us = e->store_us,
         .version = e->version,
     };
 }

@@ -21,9 +21,11 @@ void policy_destroy(struct policy *p)
 {
     ring_destroy(&p->small);
     ring_destroy(&p->main);
+    ring_destroy(&p->negative);
     ghost_destroy(&p->ghost);
 }
 
+/* Those that do not stand apart. */
 static uint32_t n_entries(const struct policy *p)
 {
     return ring_count(&p->small) + ring_count(&p->main);
@@ -31,23 +33,48 @@ static uint32_t n_entries(const struct policy *p)
 
 static struct ring *queue_of(struct policy *p, const struct entry *e)
 {
-    return e->in_main ? &p->main : &p->small;
+    switch ((enum policy_queue)e->queue) {
+    case QUEUE_MAIN:
+        return &p->main;
+    case QUEUE_NEGATIVE:
+        return &p->negative;
+    case QUEUE_SMALL:
+        break;
+    }
+    return &p->small;
 }
 
-bool policy_insert(struct policy *p, struct entry *e)
+bool policy_stands_apart(const struct entry *e)
 {
-    e->in_main = ghost_take(&p->ghost, e->hash);
+    return e->queue == QUEUE_NEGATIVE;
+}
+
+bool policy_insert(struct policy *p, struct entry *e, bool apart)
+{
+    if (apart) {
+        e->queue = QUEUE_NEGATIVE;
+    } else {
+        e->queue = ghost_take(&p->ghost, e->hash) ? QUEUE_MAIN : QUEUE_SMALL;
+    }
     return ring_push(queue_of(p, e), e);
 }
 
-void policy_replace(struct policy *p, const struct entry *old, struct entry *e)
+bool policy_replace(struct policy *p, struct entry *old, struct entry *e,
+                    bool apart)
 {
-    e->in_main = old->in_main;
-    ring_replace(queue_of(p, old), old, e);
+    if (policy_stands_apart(old) == apart) {
+        e->queue = old->queue;
+        ring_replace(queue_of(p, old), old, e);
+    } else if (policy_insert(p, e, apart)) {
+        ring_remove(queue_of(p, old), old);
+    } else {
+        return false;
+    }
     atomic_store_explicit(
         &e->visits, atomic_load_explicit(&old->visits, memory_order_relaxed),
         memory_order_relaxed);
     policy_visit(e);
+    return true;
 }
 
 void policy_remove(struct policy *p, struct entry *e)
@@ -68,7 +95,7 @@ static bool move_to_main(struct policy *p, struct entry *e, uint8_t visits)
     e->place = place;
     ring_remove(queue_of(p, e), e);
     e->place = new_place;
-    e->in_main = true;
+    e->queue = QUEUE_MAIN;
     atomic_store_explicit(&e->visits, visits, memory_order_relaxed);
     return true;
 }
@@ -111,7 +138,21 @@ struct entry *policy_victim(struct policy *p, const struct entry *keep,
     return NULL;
 }
 
+struct entry *policy_oldest_apart(struct policy *p, const struct entry *keep)
+{
+    if (ring_count(&p->negative) == 0) {
+        return NULL;
+    }
+    struct entry *const e = ring_head(&p->negative);
+    if (e == keep) {
+        return NULL;
+    }
+    ring_remove(&p->negative, e);
+    return e;
+}
+
 size_t policy_size(const struct policy *p)
 {
-    return ring_size(&p->small) + ring_size(&p->main) + ghost_size(&p->ghost);
+    return ring_size(&p->small) + ring_size(&p->main) +
+           ring_size(&p->negative) + ghost_size(&p->ghost);
 }

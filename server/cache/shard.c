@@ -21,33 +21,13 @@
 
 /* ---- counting ---- */
 
-static size_t load(const _Atomic size_t *value)
-{
-    return atomic_load_explicit(value, memory_order_relaxed);
-}
-
-/* Adds 'now' - 'before', which may be less than nothing. */
-static void adjust(_Atomic size_t *value, size_t before, size_t now)
-{
-    if (before != now) {
-        (void)atomic_fetch_add_explicit(value, now - before,
-                                        memory_order_relaxed);
-    }
-}
-
-bool budget_exceeded(const struct budget *b)
-{
-    return load(&b->used_bytes) > load(&b->max_bytes) ||
-           load(&b->n_entries) > load(&b->max_entries);
-}
-
 /* Tells the budget what the shard takes now. */
 static void settle(struct shard *s) REQUIRES(s->lock)
 {
     const size_t now =
         s->entry_bytes + index_size(&s->index) + policy_size(&s->policy);
 
-    adjust(&s->budget->used_bytes, s->charged_bytes, now);
+    budget_adjust(&s->budget->used_bytes, s->charged_bytes, now);
     s->charged_bytes = now;
 }
 
@@ -63,12 +43,16 @@ static void count(struct shard *s, const struct entry *e, int n)
     s->n_negative += e->kind == COPY_NEGATIVE ? one : 0;
     s->n_memory_only += e->memory_only ? one : 0;
     s->n_expiring += e->has_expiry ? one : 0;
+    if (policy_stands_apart(e)) {
+        s->negative_bytes += bytes;
+        budget_adjust(&s->budget->negative_bytes, 0, bytes);
+    }
     if (e->dirty) {
         s->n_dirty += one;
         s->pinned_bytes += bytes;
-        adjust(&s->budget->pinned_bytes, 0, bytes);
+        budget_adjust(&s->budget->pinned_bytes, 0, bytes);
     }
-    adjust(&s->budget->n_entries, 0, one);
+    budget_adjust(&s->budget->n_entries, 0, one);
 }
 
 /* ---- life ---- */
@@ -139,28 +123,62 @@ static void drop(struct shard *s, struct entry *e) REQUIRES(s->lock)
     entry_free(e);
 }
 
+/* Drops 'e', which the policy has chosen. */
+static void drop_victim(struct shard *s, struct entry *e, int64_t wall_ms)
+    REQUIRES(s->lock)
+{
+    if (entry_expired(e, wall_ms)) {
+        s->n_expired++;
+    } else {
+        s->n_evicted++;
+    }
+    drop(s, e);
+    settle(s);
+}
+
+/* Evicts negative copies, the oldest first, while they exceed their share. */
+static size_t evict_negatives(struct shard *s, const struct entry *keep,
+                              size_t max) REQUIRES(s->lock)
+{
+    size_t n = 0;
+
+    while (n < max && n < EVICT_MAX && budget_share_exceeded(s->budget)) {
+        struct entry *const e = policy_oldest_apart(&s->policy, keep);
+        if (e == NULL) {
+            break;
+        }
+        drop_victim(s, e, INT64_MIN);
+        n++;
+    }
+    return n;
+}
+
+/* Values go first when negative copies are within their share, and those only
+ * when no value may go. */
+static struct entry *victim(struct shard *s, const struct entry *keep,
+                            int64_t wall_ms) REQUIRES(s->lock)
+{
+    struct entry *const e = policy_victim(&s->policy, keep, wall_ms);
+
+    return e != NULL ? e : policy_oldest_apart(&s->policy, keep);
+}
+
 /* shard_evict() under the lock. */
 static size_t evict(struct shard *s, const struct entry *keep, size_t max)
     REQUIRES(s->lock)
 {
-    size_t n = 0;
+    size_t n = evict_negatives(s, keep, max);
 
-    if (!budget_exceeded(s->budget)) {
-        return 0;
+    if (!budget_limit_exceeded(s->budget)) {
+        return n;
     }
     const int64_t wall_ms = clock_wall_ms();
-    while (n < max && n < EVICT_MAX && budget_exceeded(s->budget)) {
-        struct entry *const e = policy_victim(&s->policy, keep, wall_ms);
+    while (n < max && n < EVICT_MAX && budget_limit_exceeded(s->budget)) {
+        struct entry *const e = victim(s, keep, wall_ms);
         if (e == NULL) {
             break;
         }
-        if (entry_expired(e, wall_ms)) {
-            s->n_expired++;
-        } else {
-            s->n_evicted++;
-        }
-        drop(s, e);
-        settle(s);
+        drop_victim(s, e, wall_ms);
         n++;
     }
     return n;
@@ -174,11 +192,18 @@ size_t shard_evict(struct shard *s, const struct entry *keep, size_t max)
     return n;
 }
 
+/* A negative copy that may go has memory of its own; one that is dirty stays
+ * among those that memory pressure passes over. */
+static bool belongs_apart(const struct shard *s, const struct entry *e)
+{
+    return e->kind == COPY_NEGATIVE && !e->dirty && budget_has_share(s->budget);
+}
+
 /* Adds 'e', whose key is not there. */
 static bool add(struct shard *s, const struct key *key, struct entry *e)
     REQUIRES(s->lock)
 {
-    if (!policy_insert(&s->policy, e)) {
+    if (!policy_insert(&s->policy, e, belongs_apart(s, e))) {
         return false;
     }
     if (!index_insert(&s->index, key, e)) {
@@ -188,20 +213,24 @@ static bool add(struct shard *s, const struct key *key, struct entry *e)
     return true;
 }
 
+/* Puts 'e' in place of 'old', which is the caller's from now on. */
+static bool replace(struct shard *s, struct entry *old, struct entry *e)
+    REQUIRES(s->lock)
+{
+    if (!policy_replace(&s->policy, old, e, belongs_apart(s, e))) {
+        return false;
+    }
+    index_replace(&s->index, old, e);
+    count(s, old, -1);
+    return true;
+}
+
 bool shard_put(struct shard *s, const struct key *key, struct entry *e,
                uint64_t *version)
 {
-    bool done = true;
-
     rwlock_wrlock(&s->lock);
     struct entry *const old = index_find(&s->index, key);
-    if (old != NULL) {
-        index_replace(&s->index, old, e);
-        policy_replace(&s->policy, old, e);
-        count(s, old, -1);
-    } else {
-        done = add(s, key, e);
-    }
+    const bool done = old != NULL ? replace(s, old, e) : add(s, key, e);
     if (done) {
         s->version += s->n_shards;
         e->version = s->version;
@@ -212,11 +241,16 @@ bool shard_put(struct shard *s, const struct key *key, struct entry *e,
     /* A shard that holds less than half of what it might leaves the rest of
      * the evictions to others: one that is only written to a lot, or got a
      * large value, would else be emptied. */
-    if (s->charged_bytes >= load(&s->budget->max_bytes) / s->n_shards / 2) {
+    if (s->charged_bytes >=
+        budget_load(&s->budget->max_bytes) / s->n_shards / 2) {
         (void)evict(s, e, EVICT_MAX);
+    } else {
+        (void)evict_negatives(s, e, EVICT_MAX);
     }
     rwlock_wrunlock(&s->lock);
-    entry_free(old);
+    if (done) {
+        entry_free(old); /* It may be large: not under the lock. */
+    }
     return done;
 }
 
@@ -395,6 +429,7 @@ void shard_usage(struct shard *s, struct cache_usage *usage)
     rwlock_rdlock(&s->lock);
     usage->entries += s->index.n_entries;
     usage->negative_entries += s->n_negative;
+    usage->negative_bytes += s->negative_bytes;
     usage->dirty_entries += s->n_dirty;
     usage->memory_only_entries += s->n_memory_only;
     usage->used_bytes += s->charged_bytes;

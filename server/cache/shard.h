@@ -14,33 +14,18 @@
 #define SERVER_CACHE_SHARD_H
 
 #include "common/lock.h"
+#include "server/cache/budget.h"
 #include "server/cache/index.h"
 #include "server/cache/policy.h"
-
-/* So that two threads at work on two shards do not share a cache line. */
-#define CACHE_LINE 64
-
-/* What all shards hold together, and may.  All relaxed: numbers that order
- * nothing.  'used_bytes' passes the limit for as long as a put needs to evict
- * what it put too much. */
-struct budget {
-    _Alignas(CACHE_LINE) _Atomic size_t used_bytes;
-    _Atomic size_t pinned_bytes; /* Part of it: dirty entries. */
-    _Atomic size_t n_entries;
-    _Atomic size_t max_bytes;
-    _Atomic size_t max_entries; /* SIZE_MAX: no limit. */
-};
-
-/* True if something must go. */
-bool budget_exceeded(const struct budget *b);
 
 struct shard {
     _Alignas(CACHE_LINE) struct rwlock lock; /* LOCK_SHARD. */
     struct index index GUARDED_BY(lock);
     struct policy policy GUARDED_BY(lock);
-    size_t entry_bytes GUARDED_BY(lock);   /* Of all entries. */
-    size_t pinned_bytes GUARDED_BY(lock);  /* Of the dirty ones. */
-    size_t charged_bytes GUARDED_BY(lock); /* What the budget knows of. */
+    size_t entry_bytes GUARDED_BY(lock);    /* Of all entries. */
+    size_t pinned_bytes GUARDED_BY(lock);   /* Of the dirty ones. */
+    size_t negative_bytes GUARDED_BY(lock); /* Of those that stand apart. */
+    size_t charged_bytes GUARDED_BY(lock);  /* What the budget knows of. */
     size_t n_negative GUARDED_BY(lock);
     size_t n_dirty GUARDED_BY(lock);
     size_t n_memory_only GUARDED_BY(lock);
@@ -72,9 +57,9 @@ NODISCARD
 bool shard_put(struct shard *s, const struct key *key, struct entry *e,
                uint64_t *version);
 
-/* Evicts entries other than 'keep' until the budget is held, no more than
- * 'max', and no more than is good for those who wait for the lock.  Returns
- * how many went. */
+/* Evicts entries other than 'keep', negative copies beyond their share first,
+ * until the budget is held, no more than 'max', and no more than is good for
+ * those who wait for the lock.  Returns how many went. */
 size_t shard_evict(struct shard *s, const struct entry *keep, size_t max);
 
 /* Which entries a removal may take. */

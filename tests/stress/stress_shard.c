@@ -97,7 +97,10 @@ static void read_keys(void *arg)
         if (cache_get(s->cache, key, hash_bytes(key), draw(&seed, 100), &copy,
                       &out)) {
             count(&s->n_hits);
-            if (!value_is_right(buf_slice(&out), number) || copy.version == 0) {
+            const bool right = copy.kind == COPY_NEGATIVE
+                                   ? out.size == 0
+                                   : value_is_right(buf_slice(&out), number);
+            if (!right || copy.version == 0) {
                 count(&s->n_wrong);
             }
         }
@@ -115,14 +118,16 @@ static void write_keys(void *arg)
         const uint32_t number = draw(&seed, draw(&seed, KEYS) + 1);
         const struct slice key = slice_make(&number, sizeof(number));
         const uint64_t hash = hash_bytes(key);
-        struct copy copy = {.kind = COPY_STRING,
+        struct copy copy = {.kind = draw(&seed, 4) == 0 ? COPY_NEGATIVE
+                                                        : COPY_STRING,
                             .dirty = draw(&seed, 8) == 0,
                             .memory_only = draw(&seed, 8) == 0,
                             .expires_ms = draw(&seed, 4) == 0 ? 50 : 0};
         const size_t size = value_make(&v, number, draw(&seed, UINT32_MAX));
+        const struct slice bytes =
+            slice_make(&v, copy.kind == COPY_NEGATIVE ? 0 : size);
 
-        if (cache_put(s->cache, key, hash, &copy, slice_make(&v, size)) ==
-            ERR_OK) {
+        if (cache_put(s->cache, key, hash, &copy, bytes) == ERR_OK) {
             count(&s->n_puts);
             if (copy.dirty) {
                 cache_clean(s->cache, key, hash, copy.version);
@@ -181,6 +186,7 @@ static void walk_and_limit(void *arg)
         cache_usage(s->cache, &usage);
         if (draw(&seed, 10) == 0) {
             cache_set_max_bytes(s->cache, LIMIT / (1 + draw(&seed, 4)));
+            cache_set_negative_share(s->cache, 10000 * draw(&seed, 10));
         }
     }
 }
@@ -192,15 +198,18 @@ static bool ends_well(struct stress *s, size_t empty_bytes)
     struct cache_usage usage;
 
     cache_set_max_bytes(s->cache, LIMIT / 4);
+    cache_set_negative_share(s->cache, 20000);
     while (cache_expire_some(s->cache, 0, 1000) > 0) {
     }
     cache_usage(s->cache, &usage);
-    const bool held = usage.used_bytes <= LIMIT / 4;
+    const bool held =
+        usage.used_bytes <= LIMIT / 4 && usage.negative_bytes <= LIMIT / 4 / 50;
 
     cache_clear(s->cache);
     cache_usage(s->cache, &usage);
     return held && usage.entries == 0 && usage.dirty_entries == 0 &&
-           usage.memory_only_entries == 0 && usage.used_bytes == empty_bytes;
+           usage.memory_only_entries == 0 && usage.negative_bytes == 0 &&
+           usage.used_bytes == empty_bytes;
 }
 
 int main(void)

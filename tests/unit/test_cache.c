@@ -28,6 +28,15 @@ static struct cache *cache_of(size_t n_shards, size_t max_bytes)
     return cache_new(&options);
 }
 
+/* With 5 % for negative copies. */
+static struct cache *cache_with_share(size_t n_shards, size_t max_bytes)
+{
+    const struct cache_options options = {
+        .n_shards = n_shards, .max_bytes = max_bytes, .negative_share = 50000};
+
+    return cache_new(&options);
+}
+
 static enum err try_put(struct cache *c, const char *name, struct copy *copy,
                         struct slice bytes)
 {
@@ -360,6 +369,7 @@ static void test_the_dirty_take_no_more_than_their_share(void **state)
     assert_int_equal(usage_of(c).dirty_entries, n - 1);
     assert_in_range(usage_of(c).used_bytes, MB / 2, MB);
     (void)remove_key(c, "0");
+    (void)remove_key(c, "1");
     (void)put(c, "again", (struct copy){.dirty = true});
     cache_free(c);
 }
@@ -428,7 +438,7 @@ static void test_an_entry_costs_little_beside_its_bytes(void **state)
     fill(c, "key:12345:", 100000, (struct copy){.kind = COPY_STRING});
     fill(c, "none:1234:", 100000, (struct copy){.kind = COPY_NEGATIVE});
 
-    assert_in_range((usage_of(c).used_bytes - before) / 200000, 60, 100);
+    assert_in_range((usage_of(c).used_bytes - before) / 200000, 60, 110);
     assert_in_range(cache_entry_bytes(c, SLICE("key:12345:7"),
                                       hash_bytes(SLICE("key:12345:7"))),
                     56, 64);
@@ -455,6 +465,165 @@ static void test_a_put_without_memory_leaves_all_as_it_was(void **state)
     }
     cache_clear(c);
     assert_int_equal(usage_of(c).entries, 0);
+    cache_free(c);
+}
+
+/* ---- negative copies ---- */
+
+static void put_negative(struct cache *c, int64_t i)
+{
+    struct copy copy = {.kind = COPY_NEGATIVE};
+    char name[32];
+
+    (void)snprintf(name, sizeof(name), "none:%" PRId64, i);
+    assert_int_equal(try_put(c, name, &copy, SLICE("")), ERR_OK);
+}
+
+static void assert_all_there(struct cache *c, const char *prefix, int n)
+{
+    char name[32];
+
+    for (int i = 0; i < n; i++) {
+        (void)snprintf(name, sizeof(name), "%s%d", prefix, i);
+        assert_true(has(c, name));
+    }
+}
+
+static void test_a_scan_of_what_does_not_exist_pushes_no_value_out(void **state)
+{
+    (void)state;
+    enum { BOOKS = 100000, MISSING = 2000000 };
+    struct cache *const c = cache_with_share(64, 16 * MB);
+    fill(c, "book:", BOOKS, (struct copy){.kind = COPY_RECORD});
+    uint64_t evictions = usage_of(c).evictions;
+    assert_int_equal(evictions, 0);
+
+    for (int64_t i = 0; i < MISSING; i++) {
+        put_negative(c, i);
+        if (i % 1000 == 0) {
+            const struct cache_usage usage = usage_of(c);
+            assert_in_range(usage.negative_bytes, 1, 16 * MB / 20);
+            assert_in_range(usage.used_bytes, 1, 16 * MB);
+        }
+    }
+
+    const struct cache_usage usage = usage_of(c);
+    assert_in_range(usage.negative_bytes, 16 * MB / 20 - 1000, 16 * MB / 20);
+    assert_int_equal(usage.evictions, MISSING - usage.negative_entries);
+    assert_int_equal(usage.entries, BOOKS + usage.negative_entries);
+    assert_all_there(c, "book:", BOOKS);
+    assert_true(has(c, "none:1999999"));
+    assert_false(has(c, "none:0"));
+    cache_free(c);
+}
+
+static void
+test_a_scan_in_a_full_cache_costs_no_more_than_its_share(void **state)
+{
+    (void)state;
+    struct cache *const c = cache_with_share(4, MB);
+    fill(c, "book:", 50000, (struct copy){.kind = COPY_RECORD});
+    const struct cache_usage full = usage_of(c);
+
+    for (int64_t i = 0; i < 100000; i++) {
+        const uint64_t before = usage_of(c).evictions;
+        put_negative(c, i);
+        assert_in_range(usage_of(c).evictions - before, 0, 100);
+    }
+
+    const struct cache_usage usage = usage_of(c);
+    assert_in_range(usage.used_bytes, 0, MB);
+    assert_in_range(usage.negative_bytes, 1, MB / 20);
+    assert_true((usage.entries - usage.negative_entries) * 100 >
+                full.entries * 90);
+    cache_free(c);
+}
+
+static void test_values_leave_negatives_within_their_share_alone(void **state)
+{
+    (void)state;
+    struct cache *const c = cache_with_share(4, MB);
+    fill(c, "none:", 100, (struct copy){.kind = COPY_NEGATIVE});
+
+    fill(c, "book:", 50000, (struct copy){.kind = COPY_RECORD});
+
+    assert_all_there(c, "none:", 100);
+    assert_in_range(usage_of(c).used_bytes, MB - MB / 20, MB);
+    cache_free(c);
+}
+
+static void test_a_row_that_appears_counts_no_longer_as_negative(void **state)
+{
+    (void)state;
+    struct cache *const c = cache_with_share(1, MB);
+    struct copy copy;
+
+    (void)put(c, "k", (struct copy){.kind = COPY_NEGATIVE});
+    assert_true(usage_of(c).negative_bytes > 0);
+    (void)put(c, "k", (struct copy){.kind = COPY_RECORD});
+    assert_int_equal(usage_of(c).negative_bytes, 0);
+    assert_true(get(c, "k", &copy) && copy.kind == COPY_RECORD);
+    (void)put(c, "k", (struct copy){.kind = COPY_NEGATIVE});
+    assert_true(usage_of(c).negative_bytes > 0);
+    assert_true(get(c, "k", &copy) && copy.kind == COPY_NEGATIVE);
+    assert_true(evict(c, "k"));
+
+    assert_int_equal(usage_of(c).negative_bytes, 0);
+    cache_free(c);
+}
+
+static void
+test_a_removal_not_yet_in_the_store_is_no_negative_to_drop(void **state)
+{
+    (void)state;
+    struct cache *const c = cache_with_share(1, MB);
+    const struct copy removal = {.kind = COPY_NEGATIVE, .dirty = true};
+    fill(c, "removed:", 3000, removal);
+
+    for (int64_t i = 0; i < 20000; i++) {
+        put_negative(c, i);
+    }
+
+    assert_all_there(c, "removed:", 3000);
+    cache_free(c);
+}
+
+static void test_the_share_changes_in_small_steps(void **state)
+{
+    (void)state;
+    struct cache *const c = cache_with_share(4, 4 * MB);
+    cache_set_negative_share(c, 500000);
+    fill(c, "none:", 20000, (struct copy){.kind = COPY_NEGATIVE});
+    fill(c, "book:", 10000, (struct copy){.kind = COPY_RECORD});
+    assert_int_equal(usage_of(c).evictions, 0);
+
+    cache_set_negative_share(c, 10000);
+    while (usage_of(c).negative_bytes > 4 * MB / 100) {
+        assert_in_range(cache_expire_some(c, 0, 100), 1, 100);
+    }
+    assert_all_there(c, "book:", 10000);
+    cache_set_negative_share(c, 0);
+    while (cache_expire_some(c, 0, 100) > 0) {
+    }
+
+    assert_int_equal(usage_of(c).negative_bytes, 0);
+    assert_all_there(c, "book:", 10000);
+    fill(c, "none:", 10000, (struct copy){.kind = COPY_NEGATIVE});
+    assert_all_there(c, "none:", 10000);
+    assert_int_equal(usage_of(c).negative_bytes, 0);
+    cache_free(c);
+}
+
+static void test_a_negative_larger_than_the_share_is_not_kept(void **state)
+{
+    (void)state;
+    struct cache *const c = cache_with_share(4, MB);
+    (void)put(c, "k", (struct copy){.kind = COPY_RECORD});
+    cache_set_negative_share(c, 1);
+
+    (void)put(c, "k", (struct copy){.kind = COPY_NEGATIVE});
+
+    assert_false(has(c, "k"));
     cache_free(c);
 }
 
@@ -598,6 +767,16 @@ int main(void)
         cmocka_unit_test(test_the_expired_are_dropped_by_and_by),
         cmocka_unit_test(test_an_entry_costs_little_beside_its_bytes),
         cmocka_unit_test(test_a_put_without_memory_leaves_all_as_it_was),
+        cmocka_unit_test(
+            test_a_scan_of_what_does_not_exist_pushes_no_value_out),
+        cmocka_unit_test(
+            test_a_scan_in_a_full_cache_costs_no_more_than_its_share),
+        cmocka_unit_test(test_values_leave_negatives_within_their_share_alone),
+        cmocka_unit_test(test_a_row_that_appears_counts_no_longer_as_negative),
+        cmocka_unit_test(
+            test_a_removal_not_yet_in_the_store_is_no_negative_to_drop),
+        cmocka_unit_test(test_the_share_changes_in_small_steps),
+        cmocka_unit_test(test_a_negative_larger_than_the_share_is_not_kept),
         cmocka_unit_test(test_a_scan_sees_each_key_that_stays),
         cmocka_unit_test(test_a_scan_of_nothing_ends_at_once),
         cmocka_unit_test(test_random_changes_agree_with_a_model),

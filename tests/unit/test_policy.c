@@ -28,7 +28,7 @@ static struct entry *add(struct policy *p, uint32_t hash)
 {
     struct entry *const e = make(hash, 0);
 
-    assert_true(policy_insert(p, e));
+    assert_true(policy_insert(p, e, false));
     return e;
 }
 
@@ -107,8 +107,8 @@ static void test_who_comes_back_soon_goes_into_the_main_queue(void **state)
     const struct entry *const back = add(&p, 1);
     const struct entry *const fresh = add(&p, 1000);
 
-    assert_true(back->in_main);
-    assert_false(fresh->in_main);
+    assert_int_equal(back->queue, QUEUE_MAIN);
+    assert_int_equal(fresh->queue, QUEUE_SMALL);
     empty(&p);
 }
 
@@ -139,7 +139,7 @@ static void test_the_expired_go_however_popular(void **state)
     (void)state;
     struct policy p = {.small = {.blocks = NULL}};
     struct entry *const expiring = make(1, 500);
-    assert_true(policy_insert(&p, expiring));
+    assert_true(policy_insert(&p, expiring, false));
     visit(expiring, 3);
     (void)add(&p, 2);
 
@@ -191,7 +191,7 @@ static void test_the_removed_and_the_replaced_are_never_chosen(void **state)
             entry_free(entries[i]);
         } else if (i % 3 == 1) {
             struct entry *const e = make(i, 0);
-            policy_replace(&p, entries[i], e);
+            assert_true(policy_replace(&p, entries[i], e, false));
             entry_free(entries[i]);
         }
         n_left += i % 3 != 0;
@@ -213,7 +213,7 @@ static void test_a_replacement_stands_where_the_old_one_stood(void **state)
     (void)add(&p, 2);
 
     struct entry *const e = make(1, 0);
-    policy_replace(&p, old, e);
+    assert_true(policy_replace(&p, old, e, false));
     entry_free(old);
 
     assert_int_equal(evict(&p), 1);
@@ -240,7 +240,7 @@ static void test_without_memory_nothing_is_lost_or_doubled(void **state)
     for (uint32_t i = 0; i < 3000; i++) {
         struct entry *const e = make(i, 0);
         mem_fail_nth(1 + (long)(i % 3));
-        if (policy_insert(&p, e)) {
+        if (policy_insert(&p, e, false)) {
             visit(e, (int)(i % 4));
             n++;
         } else {
@@ -258,6 +258,102 @@ static void test_without_memory_nothing_is_lost_or_doubled(void **state)
         (void)evict(&p);
     }
     assert_null(policy_victim(&p, NULL, 0));
+    empty(&p);
+}
+
+/* ---- apart ---- */
+
+static struct entry *add_apart(struct policy *p, uint32_t hash)
+{
+    struct entry *const e = make(hash, 0);
+
+    assert_true(policy_insert(p, e, true));
+    assert_true(policy_stands_apart(e));
+    return e;
+}
+
+/* Chooses one of those apart and returns its hash. */
+static uint32_t take_apart(struct policy *p)
+{
+    struct entry *const e = policy_oldest_apart(p, NULL);
+
+    assert_non_null(e);
+    const uint32_t hash = e->hash;
+    entry_free(e);
+    return hash;
+}
+
+static void test_of_those_apart_the_oldest_goes_however_popular(void **state)
+{
+    (void)state;
+    struct policy p = {.small = {.blocks = NULL}};
+    (void)add(&p, 1000);
+    for (uint32_t i = 0; i < 200; i++) {
+        visit(add_apart(&p, i), i % 4);
+    }
+
+    for (uint32_t i = 0; i < 200; i++) {
+        assert_int_equal(take_apart(&p), i);
+    }
+
+    assert_null(policy_oldest_apart(&p, NULL));
+    struct entry *const keep = add_apart(&p, 1);
+    assert_null(policy_oldest_apart(&p, keep));
+    assert_int_equal(take_apart(&p), 1);
+    assert_int_equal(evict(&p), 1000);
+    empty(&p);
+}
+
+static void test_who_stands_apart_is_no_victim(void **state)
+{
+    (void)state;
+    struct policy p = {.small = {.blocks = NULL}};
+    struct entry *const apart = add_apart(&p, 1);
+    (void)add(&p, 2);
+
+    assert_int_equal(evict(&p), 2);
+    assert_null(policy_victim(&p, NULL, 0));
+
+    policy_remove(&p, apart);
+    entry_free(apart);
+    assert_null(policy_oldest_apart(&p, NULL));
+    empty(&p);
+}
+
+static void test_a_replacement_can_change_sides(void **state)
+{
+    (void)state;
+    struct policy p = {.small = {.blocks = NULL}};
+    struct entry *const value = add(&p, 1);
+    struct entry *const negative = add_apart(&p, 2);
+    struct entry *const new_negative = make(1, 0);
+    struct entry *const new_value = make(2, 0);
+
+    assert_true(policy_replace(&p, value, new_negative, true));
+    assert_true(policy_replace(&p, negative, new_value, false));
+    entry_free(value);
+    entry_free(negative);
+
+    assert_int_equal(evict(&p), 2);
+    assert_int_equal(take_apart(&p), 1);
+    assert_null(policy_oldest_apart(&p, NULL));
+    empty(&p);
+}
+
+static void test_without_memory_a_replacement_changes_no_sides(void **state)
+{
+    (void)state;
+    struct policy p = {.small = {.blocks = NULL}};
+    struct entry *const value = add(&p, 1);
+    struct entry *const negative = make(1, 0);
+
+    mem_fail_nth(1);
+    assert_false(policy_replace(&p, value, negative, true));
+    (void)mem_fail_nth(0);
+
+    entry_free(negative);
+    assert_null(policy_oldest_apart(&p, NULL));
+    assert_int_equal(evict(&p), 1);
     empty(&p);
 }
 
@@ -370,6 +466,10 @@ int main(void)
         cmocka_unit_test(test_a_replacement_stands_where_the_old_one_stood),
         cmocka_unit_test(test_visits_are_counted_up_to_a_bound),
         cmocka_unit_test(test_without_memory_nothing_is_lost_or_doubled),
+        cmocka_unit_test(test_of_those_apart_the_oldest_goes_however_popular),
+        cmocka_unit_test(test_who_stands_apart_is_no_victim),
+        cmocka_unit_test(test_a_replacement_can_change_sides),
+        cmocka_unit_test(test_without_memory_a_replacement_changes_no_sides),
         cmocka_unit_test(test_a_ring_works_where_its_places_wrap_around),
         cmocka_unit_test(test_a_ring_that_moves_on_does_not_grow),
         cmocka_unit_test(test_ghosts_are_the_newest_of_about_the_count),

@@ -91,7 +91,11 @@ static struct cache_usage usage_of(struct shard *s)
 static void test_a_put_can_be_read_back(void **state)
 {
     struct shard *const s = &((struct fixture *)*state)->shard;
-    struct copy copy = {.kind = COPY_RECORD, .filled_us = 5, .expires_ms = 100};
+    struct copy copy = {.kind = COPY_RECORD,
+                        .filled_us = 5,
+                        .expires_ms = 100,
+                        .origin = COPY_FROM_WRITE,
+                        .store_us = UINT32_MAX};
     struct buf out = {.storage = NULL};
     const int i = 1;
     const struct key key = key_of(&i);
@@ -104,6 +108,8 @@ static void test_a_put_can_be_read_back(void **state)
     assert_int_equal(copy.kind, COPY_RECORD);
     assert_int_equal(copy.filled_us, 5);
     assert_int_equal(copy.expires_ms, 100);
+    assert_int_equal(copy.origin, COPY_FROM_WRITE);
+    assert_true(copy.store_us == UINT32_MAX);
     buf_destroy(&out);
 }
 
@@ -186,10 +192,16 @@ static void test_all_memory_is_given_back(void **state)
     struct fixture *const f = *state;
     struct shard *const s = &f->shard;
     const size_t before = f->budget.used_bytes;
+    f->budget.negative_share = 1000000;
 
     for (int i = 0; i < 2000; i++) {
-        put(s, i, (struct copy){.dirty = i % 2 == 0, .expires_ms = i % 5});
+        put(s, i,
+            (struct copy){.kind = i % 3 == 0 ? COPY_NEGATIVE : COPY_STRING,
+                          .dirty = i % 2 == 0,
+                          .expires_ms = i % 5});
     }
+    assert_int_equal(usage_of(s).negative_bytes, f->budget.negative_bytes);
+    assert_true(f->budget.negative_bytes > 300 * sizeof(struct entry));
     assert_int_equal(usage_of(s).used_bytes, f->budget.used_bytes);
     assert_true(f->budget.used_bytes > before + 2000 * sizeof(struct entry));
     for (int i = 0; i < 2000; i += 2) { /* The dirty, which a clear leaves. */
@@ -201,6 +213,7 @@ static void test_all_memory_is_given_back(void **state)
     assert_int_equal(usage_of(s).used_bytes, before);
     assert_int_equal(f->budget.used_bytes, before);
     assert_int_equal(f->budget.pinned_bytes, 0);
+    assert_int_equal(f->budget.negative_bytes, 0);
     assert_int_equal(f->budget.n_entries, 0);
     assert_false(has(s, 1, 0));
     put(s, 1, (struct copy){.kind = COPY_STRING});
@@ -250,6 +263,84 @@ static void test_a_put_without_memory_changes_nothing(void **state)
     }
 }
 
+/* The same where a negative copy and a value take turns. */
+static void test_a_turn_without_memory_changes_nothing(void **state)
+{
+    struct fixture *const f = *state;
+    struct shard *const s = &f->shard;
+    f->budget.negative_share = 1000000;
+
+    for (int turn = 0; turn < 4; turn++) {
+        const struct copy copy = {.kind = turn % 2 == 0 ? COPY_NEGATIVE
+                                                        : COPY_STRING};
+        for (int i = 0; i < 200; i++) {
+            bool done = false;
+            for (long n = 1; !done; n++) {
+                const struct cache_usage before = usage_of(s);
+                mem_fail_nth(n);
+                done = try_put(s, i, &copy, SLICE(""));
+                (void)mem_fail_nth(0);
+                const struct cache_usage after = usage_of(s);
+                assert_true(
+                    done ||
+                    (after.negative_bytes == before.negative_bytes &&
+                     after.negative_entries == before.negative_entries &&
+                     after.entries == before.entries));
+                assert_in_range(n, 1, 10);
+            }
+        }
+        assert_int_equal(usage_of(s).entries, 200);
+        assert_int_equal(usage_of(s).negative_entries, turn % 2 == 0 ? 200 : 0);
+        assert_int_equal(f->budget.negative_bytes == 0, turn % 2 != 0);
+    }
+}
+
+static void test_negatives_beyond_their_share_go_first(void **state)
+{
+    struct fixture *const f = *state;
+    struct shard *const s = &f->shard;
+    f->budget.max_bytes = 1 << 20;
+    f->budget.negative_share = 500000;
+    for (int i = 0; i < 2000; i++) {
+        put(s, i,
+            (struct copy){.kind = i < 1000 ? COPY_NEGATIVE : COPY_STRING});
+    }
+    assert_int_equal(usage_of(s).evictions, 0);
+
+    f->budget.max_bytes = usage_of(s).used_bytes - 1;
+    f->budget.negative_share = 100000;
+    while (shard_evict(s, NULL, SIZE_MAX) > 0) {
+    }
+
+    assert_in_range(usage_of(s).negative_bytes, 1,
+                    budget_max_negative(&f->budget));
+    assert_false(has(s, 0, 0));
+    assert_true(has(s, 999, 0));
+    for (int i = 1000; i < 2000; i++) {
+        assert_true(has(s, i, 0));
+    }
+}
+
+static void test_when_no_value_may_go_negatives_do(void **state)
+{
+    struct fixture *const f = *state;
+    struct shard *const s = &f->shard;
+    f->budget.max_bytes = 1 << 20;
+    f->budget.negative_share = 1000000;
+    for (int i = 0; i < 100; i++) {
+        put(s, i, (struct copy){.kind = COPY_NEGATIVE});
+    }
+    put(s, 100, (struct copy){.dirty = true});
+
+    f->budget.max_entries = 10;
+    (void)shard_evict(s, NULL, SIZE_MAX);
+    (void)shard_evict(s, NULL, SIZE_MAX);
+
+    assert_int_equal(usage_of(s).entries, 10);
+    assert_true(has(s, 99, 0));
+    assert_true(has(s, 100, 0));
+}
+
 static void test_a_page_has_all_that_is_known(void **state)
 {
     struct shard *const s = &((struct fixture *)*state)->shard;
@@ -285,6 +376,9 @@ int main(void)
         TEST(test_all_memory_is_given_back),
         TEST(test_an_evicted_entry_is_counted_once),
         TEST(test_a_put_without_memory_changes_nothing),
+        TEST(test_a_turn_without_memory_changes_nothing),
+        TEST(test_negatives_beyond_their_share_go_first),
+        TEST(test_when_no_value_may_go_negatives_do),
         TEST(test_a_page_has_all_that_is_known),
     };
 
