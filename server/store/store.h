@@ -158,8 +158,10 @@ enum store_walk_kind { STORE_SCAN, STORE_COUNT };
  * Both see every deferred write that was queued before them. */
 struct store_walk {
     enum store_walk_kind kind;
-    uint64_t cursor; /* In; out: where the next page begins, 0 at the end. */
-    size_t count;    /* STORE_SCAN: keys a page, SIZE_MAX for all. */
+    /* In; out: where the next page begins, 0 at the end; below 2^63, so that
+     * the caller has a bit for a place of his own. */
+    uint64_t cursor;
+    size_t count; /* STORE_SCAN: keys a page, SIZE_MAX for all. */
     /* Only keys of this mapping, or (plain_only) only plain keys. */
     const struct mapping *only;
     bool plain_only;

@@ -596,6 +596,7 @@ static void walk_all(struct buf *keys, size_t count, bool plain_only,
         assert_int_equal(w.err, ERR_OK);
         buf_append_slice(keys, buf_slice(&w.keys));
         cursor = w.walk.cursor;
+        assert_true(cursor <= INT64_MAX);
         walked_destroy(&w);
         assert_true(++n_pages < 100);
     } while (cursor != 0);
@@ -638,6 +639,9 @@ static void test_ids_at_the_ends_of_the_range_are_walked(void **state)
                                       "-4611686018427387904",
                                       "-1",
                                       "0",
+                                      "2305843009213693950",
+                                      "2305843009213693951",
+                                      "2305843009213693952",
                                       "4611686018427387902",
                                       "4611686018427387903",
                                       "4611686018427387904",
@@ -657,7 +661,7 @@ static void test_ids_at_the_ends_of_the_range_are_walked(void **state)
         put(key, "{\"title\":\"x\"}");
         buf_printf(&expected, "%s ", key);
     }
-    for (size_t count = 1; count < 13; count++) {
+    for (size_t count = 1; count < 16; count++) {
         assert_walk(buf_string(&expected), count, false, NULL);
     }
     buf_destroy(&expected);
