@@ -141,7 +141,7 @@ bool waiter_claim(struct waiter *w, enum winner by)
 
 static void stop_deadline(struct waiter *w)
 {
-    if (timers_cancel(w->flights->timers, &w->deadline)) {
+    if (timers_cancel(w->flight->flights->timers, &w->deadline)) {
         waiter_unref(w);
     }
 }
@@ -433,7 +433,6 @@ static void add_waiter(struct flights *flights, struct flight *f,
 {
     atomic_store_explicit(&w->refs, 3, memory_order_relaxed);
     atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
-    w->flights = flights;
     w->flight = f;
     w->next = f->waiters;
     f->waiters = w;

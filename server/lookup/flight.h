@@ -52,7 +52,6 @@ struct waiter {
     _Atomic int winner; /* enum winner; compare-and-swap from NOBODY. */
     _Atomic int refs;   /* Release on drop, acquire by the last. */
     struct timer deadline;
-    struct flights *flights;
     struct flight *flight; /* Referenced. */
     struct waiter *next;   /* The flight's list; then the delivery's. */
     struct chan_tx home;   /* Where 'deliver' runs. */

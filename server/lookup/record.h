@@ -38,6 +38,4 @@ struct slice record_json(struct slice record);
 struct slice record_column(struct slice record, size_t index,
                            enum column_type *type);
 
-size_t record_n_columns(struct slice record);
-
 #endif

@@ -206,7 +206,6 @@ static void on_done(struct store_write *write, enum err err,
     p->result = (struct update_result){.err = err,
                                        .detail = buf_slice(&p->detail),
                                        .n_changed = write->n_changed,
-                                       .n_created = write->n_created,
                                        .n_new_fields = write->n_new_fields};
     if (!task_post(p->caller.home, deliver, p)) {
         pending_free(p); /* The loop has stopped, and the client with it. */
@@ -289,7 +288,7 @@ static bool start_behind(struct pending *p, struct update_result *result)
         /* Memory cannot hold it: acknowledged when committed, which is soon. */
         hurry(parts->store);
     }
-    *result = (struct update_result){.err = ERR_OK, .n_created = 1};
+    *result = (struct update_result){.err = ERR_OK};
     return acknowledged;
 }
 
@@ -307,7 +306,6 @@ static bool update_memory(struct lookup *lookup, const struct update *u,
     *result = (struct update_result){.err = ERR_OK, .detail = SLICE("")};
     if (u->op == STORE_PUT_PLAIN) {
         result->err = cache_put(cache, u->key, hash, &copy, u->value);
-        result->n_created = 1;
     } else if (u->op == STORE_DELETE_PLAIN) {
         const bool there =
             cache_get(cache, u->key, hash, clock_wall_ms(), &copy, NULL);
