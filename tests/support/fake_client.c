@@ -8,8 +8,8 @@
 
 #include <stdlib.h>
 
-/* Replies of tests fit, so that none of them grows while a test has an
- * allocation fail. */
+/* Replies of tests fit, so that none grows while a test has an allocation
+ * fail. */
 #define REPLY_ROOM ((size_t)64 << 10)
 
 static void on_finish(struct request *request)
@@ -27,6 +27,8 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
     struct fake_client *c = xcalloc(1, sizeof *c);
 
     command_init();
+    (void)buf_reserve(&c->room, REPLY_ROOM);
+    (void)buf_reserve(&c->text, REPLY_ROOM);
     c->f = f;
     c->server = (struct server){.config = f->config,
                                 .store = f->store,
@@ -88,6 +90,7 @@ void fake_client_free(struct fake_client *c)
     clients_remove(c->server.clients, &c->client);
     clients_free(c->server.clients);
     buf_destroy(&c->scratch);
+    buf_destroy(&c->room);
     buf_destroy(&c->text);
     free(c);
 }
@@ -113,7 +116,8 @@ struct request *fake_client_begin(struct fake_client *c,
         .argc = argc,
         .reply = {.out = &request->own, .protocol = c->client.protocol},
         .start_us = clock_now_us()};
-    buf_reserve(&request->own, REPLY_ROOM);
+    request->own = c->room;
+    c->room = (struct buf){0};
     command_find(request);
     if (command_run(request) == COMMAND_DONE) {
         request->finished = true;
@@ -137,6 +141,10 @@ const char *fake_client_take(struct fake_client *c, struct request *request)
     *place_of(c, request) = NULL;
     buf_clear(&c->text);
     buf_append_slice(&c->text, buf_slice(&request->own));
+    buf_destroy(&c->room);
+    c->room = request->own;
+    buf_clear(&c->room);
+    request->own = (struct buf){0};
     request_free(request);
     return buf_string(&c->text);
 }

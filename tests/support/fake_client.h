@@ -28,6 +28,7 @@ struct fake_client {
     struct fixture *f;
     struct buf scratch;
     struct buf text; /* Of the last CALL(). */
+    struct buf room; /* For the next reply. */
     bool stopped;    /* SHUTDOWN was asked for. */
     /* Begun and not taken, in no order; NULL: free. */
     struct request *requests[FAKE_CLIENT_REQUESTS];
