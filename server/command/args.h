@@ -39,7 +39,7 @@ static inline int shown(struct slice arg)
 
 static inline enum command_status done_syntax_error(struct request *request)
 {
-    reply_error(&request->reply, "ERR syntax error");
+    reply_err(&request->reply, ERR_SYNTAX, NULL);
     return COMMAND_DONE;
 }
 

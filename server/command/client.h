@@ -28,7 +28,8 @@ struct command;
 struct request;
 struct server;
 
-#define CLIENT_ADDRESS_SIZE 128 /* "[v6]:port", or the path of a unix socket. \
+#define CLIENT_ADDRESS_SIZE \
+    128 /* "[v6]:port", or the path of a unix socket. \
                                  */
 
 struct client {

@@ -275,10 +275,11 @@ void command_print_docs(struct buf *out)
         for (const char *p = c->name; *p != '\0'; p++) {
             buf_append_char(out, *p == '|' ? ' ' : (char)toupper(*p));
         }
-        buf_append_string(out, " | ");
+        buf_append_string(out, c->syntax[0] == '\0' ? " | " : " | `");
         for (const char *p = c->syntax; *p != '\0'; p++) {
             buf_append_string(out, *p == '|' ? "\\|" : (char[]){*p, '\0'});
         }
+        buf_append_string(out, c->syntax[0] == '\0' ? "" : "`");
         buf_printf(out, " | %s |\n", c->summary);
     }
 }

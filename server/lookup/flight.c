@@ -26,7 +26,7 @@
 /* Flights live for a store read; 64 shards keep them apart well beyond the
  * number of threads. */
 #define FLIGHT_SHARDS 64
-#define FLIGHT_BINS                                          \
+#define FLIGHT_BINS \
     256 /* Chains of a shard: 16 384 cold keys, one a chain. \
          */
 

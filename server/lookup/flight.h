@@ -6,8 +6,8 @@
  *      more waiters ──►   (joined)                         │
  *      a write ───────►   taken out: fenced                ├─► fill the cache,
  *                                                          │   unless fenced
- *                                                          └─► wake all
- * waiters, one task a loop
+ *                                                          └─► wake all, one
+ *                                                              task a loop
  *
  * At most one flight per key is in the table.  It leaves it when it is done
  * or when a write to its key takes it out (the fence): then its answer goes

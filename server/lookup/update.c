@@ -339,6 +339,10 @@ bool update_start(struct lookup *lookup, const struct update *u,
     if (p->write.mapping != NULL &&
         !mapping_id_valid(p->write.mapping, p->write.key)) {
         pending_free(p);
+        if (u->op == STORE_DELETE_ROW) {
+            *result = (struct update_result){.err = ERR_OK};
+            return true; /* There is nothing to delete. */
+        }
         return refuse(result, ERR_INVALID,
                       "the key of a record is its table's prefix and an "
                       "integer, like book:3");

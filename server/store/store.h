@@ -2,11 +2,15 @@
 /*
  * The store: the SQL database behind the cache, asked without waiting.
  *
- *   store_read_start ─► slot free? ──yes─► [pool of readers] ─► row() ─►
- * simulated │no                 point SELECT              delay ▼ │ queue
- * (withdraw possible)                     timer│ done() store_write_start ─►
- * [channel] ─► the writer: one thread, one connection, BEGIN, all that is
- * queued, COMMIT, done()…
+ *   store_read_start ─► slot free? ─yes─► readers: SELECT, row()
+ *                         │no    ▲               │
+ *                         ▼      │          simulated delay: a timer
+ *                       queue ───┘               │
+ *                         │                    done(), slot free
+ *                     withdraw
+ *
+ *   store_write_start ─► channel ─► the writer: one thread, one connection,
+ *                                   BEGIN, all that is queued, COMMIT, done()…
  *
  * Nothing here waits on the caller's thread.  Answers come by callback, on a
  * thread of the store: callbacks must be short and must not call back into
