@@ -144,7 +144,7 @@ static void test_values_of_many_keys_stay_apart_while_they_grow(void **state)
     struct fake_client *c = *state;
     struct buf expected = {0};
     const char *words[N + 2] = {"MGET"};
-    char keys[N][8];
+    char keys[N][16];
 
     buf_printf(&expected, "*%d\r\n", N);
     for (int i = 0; i < N; i++) {
