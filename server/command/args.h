@@ -43,6 +43,14 @@ static inline enum command_status done_syntax_error(struct request *request)
     return COMMAND_DONE;
 }
 
+static inline enum command_status done_wrong_count(struct request *request)
+{
+    reply_errorf(&request->reply,
+                 "ERR wrong number of arguments for '%s' command",
+                 request->command->name);
+    return COMMAND_DONE;
+}
+
 static inline enum command_status done_ok(struct request *request)
 {
     reply_ok(&request->reply);
