@@ -194,7 +194,8 @@ static void on_done(struct store_write *write, enum err err,
 
     settle(p, err);
     if (p->acknowledged) {
-        if (err != ERR_OK) {
+        /* What a store gives up when it closes, it has counted and logged. */
+        if (err != ERR_OK && err != ERR_SHUTTING_DOWN) {
             log_error("update: an acknowledged write was lost err=%s "
                       "detail=\"%.*s\"",
                       err_str(err), (int)detail.size, detail.data);
