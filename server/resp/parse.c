@@ -144,9 +144,9 @@ static enum resp_status take_size(struct resp_parser *p,
     }
     char first = line.data[0]; /* Of an empty line this is its CR. */
     if (first != '$') {
-        /* CR is shown as by Redis; what else cannot be shown goes to the log
-         * of whoever reads this, so it had better be harmless. */
-        char shown = first == '\r' ? ' ' : first;
+        /* CR and LF are shown as by Redis; what else cannot be shown goes to
+         * the log of whoever reads this, so it had better be harmless. */
+        char shown = first == '\r' || first == '\n' ? ' ' : first;
         if (shown < ' ' || shown > '~') {
             shown = '?';
         }
