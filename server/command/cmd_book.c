@@ -7,7 +7,6 @@
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
-#include "server/command/write.h"
 
 static void answer_book_get(struct request *r, const struct answer *a)
 {
