@@ -54,8 +54,8 @@ enum command_status read_key(struct request *request, struct slice key,
 /* ---- many keys ---- */
 
 /* Bytes of all values together, for a short command can name a large value many
- * times: as many as one argument may have by default. */
-#define GATHERED_BYTES_MAX ((size_t)512 << 20)
+ * times: as many as the default maxmemory. */
+#define GATHERED_BYTES_MAX ((size_t)256 << 20)
 
 struct gather;
 
