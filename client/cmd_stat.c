@@ -92,8 +92,7 @@ static void append_cache(struct buf *b, const struct info *info)
     append_size(b, info_number(info, "cache_used_bytes"));
     buf_append_string(b, " of ");
     append_size(b, info_number(info, "cache_max_bytes"));
-    buf_printf(b, "; %" PRId64 " evicted\n",
-               info_number(info, "cache_evictions"));
+    buf_printf(b, "; %" PRId64 " evicted\n", info_number(info, "evicted_keys"));
 
     append_label(b, "memory");
     append_size(b, info_number(info, "used_memory"));

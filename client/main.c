@@ -57,7 +57,7 @@ static enum status refuse(const struct args *args, const char *why)
 static enum status dispatch(const struct args *args)
 {
     if (args->options.version) {
-        printf("bookctl %s\n", PACKAGE_VERSION);
+        printf("bookctl %s\n", VERSION);
     } else if (args->options.man) {
         help_manual();
     } else if (args->options.completion) {

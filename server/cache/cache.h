@@ -123,9 +123,9 @@ void cache_set_max_bytes(struct cache *cache, size_t max_bytes);
 void cache_set_negative_share(struct cache *cache, int64_t millionths);
 
 /* To be called by a timer: looks at about 'max' entries, going on where the
- * last call ended, and drops the expired ones; then, if the limit is exceeded,
- * evicts up to 'max'.  Returns how many it dropped and evicted: when that is
- * much of 'max', another call soon is worth it. */
+ * last call ended, and drops the expired ones that are not dirty; then, if the
+ * limit is exceeded, evicts up to 'max'.  Returns how many it dropped and
+ * evicted: when that is much of 'max', another call soon is worth it. */
 size_t cache_expire_some(struct cache *cache, int64_t wall_ms, size_t max);
 
 struct cache_usage {

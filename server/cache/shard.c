@@ -341,6 +341,13 @@ static size_t sweep(struct shard *s, uint32_t *at, goes_fn *goes,
     return n;
 }
 
+/* A dirty one stays: it says that the key is gone, and the store, which may
+ * still have an older value, does not know yet. */
+static bool may_expire(const struct entry *e, int64_t wall_ms)
+{
+    return !e->dirty && entry_expired(e, wall_ms);
+}
+
 size_t shard_expire(struct shard *s, int64_t wall_ms, size_t max,
                     size_t *n_dropped)
 {
@@ -349,7 +356,7 @@ size_t shard_expire(struct shard *s, int64_t wall_ms, size_t max,
 
     rwlock_wrlock(&s->lock);
     if (s->n_expiring > 0) {
-        n = sweep(s, &s->expire_at, entry_expired, wall_ms, max, &n_expired);
+        n = sweep(s, &s->expire_at, may_expire, wall_ms, max, &n_expired);
         s->n_expired += n_expired;
         settle(s);
     }

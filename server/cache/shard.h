@@ -73,9 +73,10 @@ void shard_clean(struct shard *s, const struct key *key, uint64_t version);
 /* Drops what is not dirty, in steps: others have their turn between them. */
 void shard_clear(struct shard *s);
 
-/* Looks at some entries, about 'max' at most, and drops the expired ones; the
- * next call goes on behind them.  Adds the number dropped to '*n_dropped' and
- * returns the number looked at; 0 if no entry of the shard can expire. */
+/* Looks at some entries, about 'max' at most, and drops the expired ones that
+ * are not dirty; the next call goes on behind them.  Adds the number dropped to
+ * '*n_dropped' and returns the number looked at; 0 if no entry of the shard can
+ * expire. */
 size_t shard_expire(struct shard *s, int64_t wall_ms, size_t max,
                     size_t *n_dropped);
 

@@ -39,7 +39,15 @@ static inline int shown(struct slice arg)
 
 static inline enum command_status done_syntax_error(struct request *request)
 {
-    reply_error(&request->reply, "ERR syntax error");
+    reply_err(&request->reply, ERR_SYNTAX, NULL);
+    return COMMAND_DONE;
+}
+
+static inline enum command_status done_wrong_count(struct request *request)
+{
+    reply_errorf(&request->reply,
+                 "ERR wrong number of arguments for '%s' command",
+                 request->command->name);
     return COMMAND_DONE;
 }
 

@@ -7,7 +7,6 @@
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
-#include "server/command/write.h"
 #include "server/lookup/freshness.h"
 #include "server/lookup/record.h"
 #include "server/lookup/why.h"

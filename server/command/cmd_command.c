@@ -35,17 +35,6 @@ static bool is_top(const struct command *c)
     return strchr(c->name, '|') == NULL;
 }
 
-static size_t n_children(const struct command *c)
-{
-    size_t n = 0;
-
-    while (c + 1 + n < commands + n_commands &&
-           command_is_child(c + 1 + n, c)) {
-        n++;
-    }
-    return n;
-}
-
 /* Source: the reply of COMMAND INFO in Redis 7: ten fields. */
 static void reply_info(struct reply *reply, const struct command *c)
 {
@@ -69,7 +58,7 @@ static void reply_info(struct reply *reply, const struct command *c)
     }
     reply_array(reply, 0); /* Tips. */
     reply_array(reply, 0); /* Key specifications: the three integers say all. */
-    const size_t n = n_children(c);
+    const size_t n = command_n_children(c);
     reply_array(reply, n);
     for (size_t i = 1; i <= n; i++) {
         reply_info(reply, c + i);
@@ -169,7 +158,7 @@ static void reply_arguments(struct reply *reply, const char *syntax)
 
 static void reply_docs(struct reply *reply, const struct command *c)
 {
-    const size_t n = n_children(c);
+    const size_t n = command_n_children(c);
     const bool has_arguments = c->syntax[0] != '\0';
 
     reply_bulk_string(reply, c->name);

@@ -80,9 +80,7 @@ enum command_status cmd_config_set(struct request *r)
     bool good = true;
 
     if (r->argc % 2 != 0) {
-        reply_error(&r->reply,
-                    "ERR wrong number of arguments for 'config|set' command");
-        return COMMAND_DONE;
+        return done_wrong_count(r);
     }
     batch = config_batch_new();
     for (size_t i = 2; good && i < r->argc; i += 2) {

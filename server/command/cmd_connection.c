@@ -11,9 +11,9 @@
 enum command_status cmd_ping(struct request *r)
 {
     if (r->argc > 2) {
-        reply_error(&r->reply,
-                    "ERR wrong number of arguments for 'ping' command");
-    } else if (r->argc == 2) {
+        return done_wrong_count(r);
+    }
+    if (r->argc == 2) {
         reply_bulk(&r->reply, r->argv[1]);
     } else {
         reply_simple(&r->reply, "PONG");

@@ -212,9 +212,7 @@ enum command_status cmd_hset(struct request *r)
                                   .n_fields = r->argc - 2};
 
     if (r->argc % 2 != 0) {
-        reply_error(&r->reply,
-                    "ERR wrong number of arguments for 'hset' command");
-        return COMMAND_DONE;
+        return done_wrong_count(r);
     }
     if (!write_is_record(r, r->argv[1])) {
         reply_error(&r->reply, "ERR HSET writes records of mapped tables, like "

@@ -98,8 +98,12 @@ static void info_memory(const struct server *server, struct buf *out)
 
 static void info_stats(const struct server *server, struct buf *out)
 {
-    (void)server;
+    struct cache_usage usage;
+
     stats_print("Stats", out);
+    cache_usage(server->cache, &usage);
+    line_int(out, "expired_keys", (int64_t)usage.expirations);
+    line_int(out, "evicted_keys", (int64_t)usage.evictions);
 }
 
 static void info_replication(const struct server *server, struct buf *out)
@@ -141,8 +145,6 @@ static void info_cache(const struct server *server, struct buf *out)
     line_int(out, "dirty_keys", (int64_t)usage.dirty_entries);
     line_int(out, "cache_used_bytes", (int64_t)usage.used_bytes);
     line_int(out, "cache_max_bytes", (int64_t)usage.max_bytes);
-    line_int(out, "cache_evictions", (int64_t)usage.evictions);
-    line_int(out, "cache_expirations", (int64_t)usage.expirations);
 }
 
 static void info_lookup(const struct server *server, struct buf *out)

@@ -33,7 +33,7 @@ static void answer_exists(struct request *r, const struct answer *answers,
 
 enum command_status cmd_exists(struct request *r)
 {
-    return read_keys(r, r->argv + 1, r->argc - 1, answer_exists);
+    return read_keys(r, r->argv + 1, r->argc - 1, false, answer_exists);
 }
 
 static void answer_type(struct request *r, const struct answer *a)

@@ -45,7 +45,7 @@ static void answer_mget(struct request *r, const struct answer *answers,
 
 enum command_status cmd_mget(struct request *r)
 {
-    return read_keys(r, r->argv + 1, r->argc - 1, answer_mget);
+    return read_keys(r, r->argv + 1, r->argc - 1, true, answer_mget);
 }
 
 static void answer_strlen(struct request *r, const struct answer *a)

@@ -85,6 +85,16 @@ bool command_is_child(const struct command *command,
            command->name[size] == '|';
 }
 
+size_t command_n_children(const struct command *command)
+{
+    const struct command *next = command + 1;
+
+    while (next < commands + n_commands && command_is_child(next, command)) {
+        next++;
+    }
+    return (size_t)(next - command - 1);
+}
+
 bool command_has_children(const struct command *command)
 {
     /* Children follow their parent. */
@@ -128,6 +138,13 @@ void command_find(struct request *request)
 
 /* ---- running ---- */
 
+static void append_upper(struct buf *out, const char *name)
+{
+    for (; *name != '\0'; name++) {
+        buf_append_char(out, (char)toupper((unsigned char)*name));
+    }
+}
+
 static void reply_unknown(struct request *request)
 {
     const struct slice name = request->argv[0];
@@ -137,10 +154,7 @@ static void reply_unknown(struct request *request)
     if (parent != NULL && request->argc > 1) {
         const struct slice sub = request->argv[1];
         struct buf upper = {0};
-        buf_append_string(&upper, parent->name);
-        for (size_t i = 0; i < upper.size; i++) {
-            buf_data(&upper)[i] = (char)toupper(buf_data(&upper)[i]);
-        }
+        append_upper(&upper, parent->name);
         reply_errorf(&request->reply,
                      "ERR unknown subcommand '%.*s'. Try %s HELP.", shown(sub),
                      sub.data, buf_string(&upper));
@@ -199,10 +213,7 @@ static enum command_status run(struct request *request)
     }
     atomic_store_explicit(&client->last_command, command, memory_order_relaxed);
     if (!arity_fits(command, request->argc)) {
-        reply_errorf(&request->reply,
-                     "ERR wrong number of arguments for '%s' command",
-                     command->name);
-        return COMMAND_DONE;
+        return done_wrong_count(request);
     }
     return command->run(request);
 }
@@ -226,10 +237,7 @@ enum command_status command_run(struct request *request)
 enum command_status cmd_container(struct request *request)
 {
     /* Reached only without a subcommand, which the arity refuses. */
-    reply_errorf(&request->reply,
-                 "ERR wrong number of arguments for '%s' command",
-                 request->command->name);
-    return COMMAND_DONE;
+    return done_wrong_count(request);
 }
 
 /* ---- the table as text ---- */
@@ -238,11 +246,8 @@ void command_reply_help(struct request *request, const char *parent)
 {
     struct reply *reply = &request->reply;
     const struct command *top = command_by_name(slice_from_string(parent));
-    size_t n = 0;
+    const size_t n = command_n_children(top);
 
-    while (command_is_child(top + 1 + n, top)) {
-        n++;
-    }
     reply_array(reply, 1 + 2 * n);
     reply_bulkf(reply,
                 "%s <subcommand> [<arg> [value] [opt] ...]. "
@@ -250,10 +255,7 @@ void command_reply_help(struct request *request, const char *parent)
                 parent);
     for (const struct command *c = top + 1; c <= top + n; c++) {
         struct buf line = {0};
-        buf_append_string(&line, strchr(c->name, '|') + 1);
-        for (size_t i = 0; i < line.size; i++) {
-            buf_data(&line)[i] = (char)toupper(buf_data(&line)[i]);
-        }
+        append_upper(&line, strchr(c->name, '|') + 1);
         if (c->syntax[0] != '\0') {
             buf_printf(&line, " %s", c->syntax);
         }
@@ -275,10 +277,11 @@ void command_print_docs(struct buf *out)
         for (const char *p = c->name; *p != '\0'; p++) {
             buf_append_char(out, *p == '|' ? ' ' : (char)toupper(*p));
         }
-        buf_append_string(out, " | ");
+        buf_append_string(out, c->syntax[0] == '\0' ? " | " : " | `");
         for (const char *p = c->syntax; *p != '\0'; p++) {
             buf_append_string(out, *p == '|' ? "\\|" : (char[]){*p, '\0'});
         }
+        buf_append_string(out, c->syntax[0] == '\0' ? "" : "`");
         buf_printf(out, " | %s |\n", c->summary);
     }
 }

@@ -74,6 +74,8 @@ const struct command *command_by_name(struct slice name);
 /* True if 'command' is "parent|child" of 'parent'. */
 bool command_is_child(const struct command *command,
                       const struct command *parent);
+/* How many of these follow it in the table. */
+size_t command_n_children(const struct command *command);
 bool command_has_children(const struct command *command);
 
 /* Looks the command of request->argv up and sets request->command (NULL if

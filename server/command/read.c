@@ -62,6 +62,10 @@ enum command_status read_key_within(struct request *request, struct slice key,
 
 /* ---- many keys ---- */
 
+/* Bytes of all values together, for a short command can name a large value many
+ * times: as many as the default maxmemory. */
+#define GATHERED_BYTES_MAX ((size_t)256 << 20)
+
 struct gather;
 
 struct item {
@@ -73,6 +77,8 @@ struct item {
 struct gather {
     struct request *request;
     read_keys_fn *on_answers;
+    bool with_bytes;        /* The caller looks at the values. */
+    bool too_big;           /* They were too much, and are dropped. */
     struct buf bytes;       /* Of all answers; moves while it grows. */
     struct answer *answers; /* n of them. */
     size_t n;
@@ -91,6 +97,10 @@ static void answer_all(struct gather *g)
 {
     struct request *request = g->request;
 
+    if (g->too_big) {
+        reply_err(&request->reply, ERR_TOO_BIG, "ask for fewer keys at once");
+        return;
+    }
     for (size_t i = 0; i < g->n; i++) {
         if (g->answers[i].outcome == LOOKUP_FAILED) {
             reply_err(&request->reply, g->answers[i].err, NULL);
@@ -101,6 +111,19 @@ static void answer_all(struct gather *g)
         }
     }
     g->on_answers(request, g->answers, g->n);
+}
+
+/* Lets go of values that nobody looks at, or that are too much. */
+static void limit_bytes(struct gather *g, struct answer *latest)
+{
+    if (!g->with_bytes) {
+        latest->bytes = SLICE("");
+        buf_clear(&g->bytes);
+    }
+    if (g->too_big || g->bytes.size > GATHERED_BYTES_MAX) {
+        g->too_big = true;
+        buf_destroy(&g->bytes);
+    }
 }
 
 static void keep_bytes(struct gather *g, struct item *item, struct slice bytes)
@@ -118,6 +141,7 @@ static void keep_bytes(struct gather *g, struct item *item, struct slice bytes)
     item->at = g->bytes.size;
     memcpy(room, bytes.data, bytes.size);
     buf_commit(&g->bytes, bytes.size);
+    limit_bytes(g, answer);
 }
 
 static void on_item_done(void *arg, const struct answer *answer)
@@ -151,7 +175,7 @@ static void cancel_all(struct request *request)
 }
 
 static struct gather *gather_new(struct request *request, size_t n,
-                                 read_keys_fn *on_answers)
+                                 bool with_bytes, read_keys_fn *on_answers)
 {
     struct gather *g = try_malloc(sizeof *g + n * sizeof g->items[0]);
 
@@ -160,6 +184,7 @@ static struct gather *gather_new(struct request *request, size_t n,
     }
     *g = (struct gather){.request = request,
                          .on_answers = on_answers,
+                         .with_bytes = with_bytes,
                          .answers = try_malloc(n * sizeof *g->answers),
                          .n = n};
     if (g->answers == NULL) {
@@ -170,10 +195,11 @@ static struct gather *gather_new(struct request *request, size_t n,
 }
 
 enum command_status read_keys(struct request *request, const struct slice *keys,
-                              size_t n, read_keys_fn *on_answers)
+                              size_t n, bool with_bytes,
+                              read_keys_fn *on_answers)
 {
     struct client *client = request->client;
-    struct gather *g = gather_new(request, n, on_answers);
+    struct gather *g = gather_new(request, n, with_bytes, on_answers);
 
     if (g == NULL) {
         reply_err(&request->reply, ERR_NOMEM, NULL);
@@ -193,6 +219,7 @@ enum command_status read_keys(struct request *request, const struct slice *keys,
             g->n_pending++;
         } else if (g->answers[i].bytes.size > 0) {
             item->at = (size_t)(g->answers[i].bytes.data - buf_data(&g->bytes));
+            limit_bytes(g, &g->answers[i]);
         }
     }
     if (g->n_pending == 0) {

@@ -32,9 +32,15 @@ enum command_status read_key_within(struct request *request, struct slice key,
 typedef void read_keys_fn(struct request *request, const struct answer *answers,
                           size_t n);
 
-/* Looks up 'n' keys at the same time; answered when all are.  If one fails,
- * the reply is its error. */
+/* Looks up 'n' keys at the same time; answered when all are.  If one fails, or
+ * the values are too much, the reply is an error.  Without 'with_bytes' the
+ * answers are empty, whatever was found. */
 enum command_status read_keys(struct request *request, const struct slice *keys,
-                              size_t n, read_keys_fn *on_answers);
+                              size_t n, bool with_bytes,
+                              read_keys_fn *on_answers);
+
+/* What GET replies for an answer; for the commands that say more.  It stands in
+ * cmd_string.c, beside GET. */
+void reply_answer_text(struct reply *reply, const struct answer *answer);
 
 #endif

@@ -21,7 +21,6 @@ static void add_result(struct batch *b, const struct update_result *result)
         buf_append_slice(&b->detail, result->detail);
     }
     b->sum.n_changed += result->n_changed;
-    b->sum.n_created += result->n_created;
     b->sum.n_new_fields += result->n_new_fields;
 }
 

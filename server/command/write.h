@@ -34,7 +34,4 @@ enum command_status write_keys(struct request *request,
 /* True if 'key' is inside the prefix of a mapped table. */
 bool write_is_record(const struct request *request, struct slice key);
 
-/* What GET replies for an answer; for the commands that say more. */
-void reply_answer_text(struct reply *reply, const struct answer *answer);
-
 #endif

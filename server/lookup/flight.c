@@ -27,7 +27,7 @@
 /* Flights live for a store read; 64 shards keep them apart well beyond the
  * number of threads. */
 #define FLIGHT_SHARDS 64
-#define FLIGHT_BINS                                          \
+#define FLIGHT_BINS \
     256 /* Chains of a shard: 16 384 cold keys, one a chain. \
          */
 
@@ -144,7 +144,7 @@ bool waiter_claim(struct waiter *w, enum winner by)
 
 static void stop_deadline(struct waiter *w)
 {
-    if (timers_cancel(w->flights->timers, &w->deadline)) {
+    if (timers_cancel(w->flight->flights->timers, &w->deadline)) {
         waiter_unref(w);
     }
 }
@@ -458,7 +458,6 @@ static void add_waiter(struct flights *flights, struct flight *f,
 {
     atomic_store_explicit(&w->refs, 3, memory_order_relaxed);
     atomic_fetch_add_explicit(&f->refs, 1, memory_order_relaxed);
-    w->flights = flights;
     w->flight = f;
     w->next = f->waiters;
     f->waiters = w;

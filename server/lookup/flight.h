@@ -6,8 +6,8 @@
  *      more waiters ──►   (joined)                         │
  *      a write ───────►   taken out: fenced                ├─► fill the cache,
  *                                                          │   unless fenced
- *                                                          └─► wake all
- * waiters, one task a loop
+ *                                                          └─► wake all, one
+ *                                                              task a loop
  *
  * At most one flight per key is in the table.  It leaves it when it is done,
  * when a write to its key takes it out (the fence), or when it is older than
@@ -54,7 +54,6 @@ struct waiter {
     _Atomic int winner; /* enum winner; compare-and-swap from NOBODY. */
     _Atomic int refs;   /* Release on drop, acquire by the last. */
     struct timer deadline;
-    struct flights *flights;
     struct flight *flight; /* Referenced. */
     struct waiter *next;   /* The flight's list; then the delivery's. */
     struct chan_tx home;   /* Where 'deliver' runs. */

@@ -197,11 +197,6 @@ static struct header read_header(struct slice record)
     return header;
 }
 
-size_t record_n_columns(struct slice record)
-{
-    return read_header(record).n_columns;
-}
-
 struct slice record_json(struct slice record)
 {
     const struct header header = read_header(record);
@@ -216,7 +211,7 @@ struct slice record_column(struct slice record, size_t index,
 {
     struct column column;
 
-    assert(index < record_n_columns(record));
+    assert(index < read_header(record).n_columns);
     memcpy(&column, record.data + sizeof(struct header) + index * sizeof column,
            sizeof column);
     *type = column.type;

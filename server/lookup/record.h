@@ -42,6 +42,4 @@ struct slice record_column(struct slice record, size_t index,
 void record_append_json(const struct mapping *mapping, struct slice record,
                         const size_t *indices, size_t n, struct buf *out);
 
-size_t record_n_columns(struct slice record);
-
 #endif

@@ -194,7 +194,8 @@ static void on_done(struct store_write *write, enum err err,
 
     settle(p, err);
     if (p->acknowledged) {
-        if (err != ERR_OK) {
+        /* What a store gives up when it closes, it has counted and logged. */
+        if (err != ERR_OK && err != ERR_SHUTTING_DOWN) {
             log_error("update: an acknowledged write was lost err=%s "
                       "detail=\"%.*s\"",
                       err_str(err), (int)detail.size, detail.data);
@@ -206,7 +207,6 @@ static void on_done(struct store_write *write, enum err err,
     p->result = (struct update_result){.err = err,
                                        .detail = buf_slice(&p->detail),
                                        .n_changed = write->n_changed,
-                                       .n_created = write->n_created,
                                        .n_new_fields = write->n_new_fields};
     if (!task_post(p->caller.home, deliver, p)) {
         pending_free(p); /* The loop has stopped, and the client with it. */
@@ -290,7 +290,7 @@ static bool start_behind(struct pending *p, struct update_result *result)
         /* Memory cannot hold it: acknowledged when committed, which is soon. */
         hurry(parts->store);
     }
-    *result = (struct update_result){.err = ERR_OK, .n_created = 1};
+    *result = (struct update_result){.err = ERR_OK};
     return acknowledged;
 }
 
@@ -309,7 +309,6 @@ static bool update_memory(struct lookup *lookup, const struct update *u,
     *result = (struct update_result){.err = ERR_OK, .detail = SLICE("")};
     if (u->op == STORE_PUT_PLAIN) {
         result->err = cache_put(cache, u->key, hash, &copy, u->value);
-        result->n_created = 1;
     } else if (u->op == STORE_DELETE_PLAIN) {
         const bool there =
             cache_get(cache, u->key, hash, clock_wall_ms(), &copy, NULL);
@@ -343,6 +342,10 @@ bool update_start(struct lookup *lookup, const struct update *u,
     if (p->write.mapping != NULL &&
         !mapping_id_valid(p->write.mapping, p->write.key)) {
         pending_free(p);
+        if (u->op == STORE_DELETE_ROW) {
+            *result = (struct update_result){.err = ERR_OK};
+            return true; /* There is nothing to delete. */
+        }
         return refuse(result, ERR_INVALID,
                       "the key of a record is its table's prefix and an "
                       "integer, like book:3");

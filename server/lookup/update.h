@@ -41,7 +41,6 @@ struct update_result {
     enum err err;
     struct slice detail; /* A sentence on failure; valid during the call. */
     int64_t n_changed;   /* As in struct store_write. */
-    int64_t n_created;
     int64_t n_new_fields;
 };
 

@@ -28,8 +28,6 @@
 #define ARGV_KEPT 256
 #define WORDS_KEPT 1024
 
-enum line { LINE_WHOLE, LINE_PARTIAL, LINE_TOO_LONG };
-
 void resp_parser_init(struct resp_parser *p)
 {
     *p = (struct resp_parser){.args_left = -1, .bulk_size = -1};
@@ -90,10 +88,12 @@ static bool push(struct resp_parser *p, const char *data, size_t size)
 
 /* ---- multibulk ---- */
 
-/* Takes the line at 'position', without its CRLF. */
-static enum line take_line(struct resp_parser *p,
-                           const struct resp_limits *limits, struct slice input,
-                           struct slice *line)
+/* Takes the line at 'position', without its CRLF: RESP_COMMAND when it was
+ * whole; 'too_long' is the error when it is longer than a line may be. */
+static enum resp_status take_line(struct resp_parser *p,
+                                  const struct resp_limits *limits,
+                                  struct slice input, const char *too_long,
+                                  struct slice *line)
 {
     size_t from = p->scanned > p->position ? p->scanned : p->position;
     const char *start = input.data + p->position;
@@ -101,16 +101,16 @@ static enum line take_line(struct resp_parser *p,
     if (cr == NULL) {
         p->scanned = input.size;
         return input.size - p->position > limits->max_inline_bytes
-                   ? LINE_TOO_LONG
-                   : LINE_PARTIAL;
+                   ? fail(p, too_long)
+                   : RESP_INCOMPLETE;
     }
     if (cr + 1 == input.data + input.size) {
         p->scanned = input.size - 1;
-        return LINE_PARTIAL;
+        return RESP_INCOMPLETE;
     }
     *line = slice_make(start, (size_t)(cr - start));
     p->position += line->size + 2;
-    return LINE_WHOLE;
+    return RESP_COMMAND;
 }
 
 static enum resp_status take_count(struct resp_parser *p,
@@ -118,13 +118,10 @@ static enum resp_status take_count(struct resp_parser *p,
                                    struct slice input)
 {
     struct slice line;
-    switch (take_line(p, limits, input, &line)) {
-    case LINE_PARTIAL:
-        return RESP_INCOMPLETE;
-    case LINE_TOO_LONG:
-        return fail(p, "Protocol error: too big mbulk count string");
-    case LINE_WHOLE:
-        break;
+    const enum resp_status status = take_line(
+        p, limits, input, "Protocol error: too big mbulk count string", &line);
+    if (status != RESP_COMMAND) {
+        return status;
     }
     int64_t count;
     if (!slice_to_int64(slice_make(line.data + 1, line.size - 1), &count) ||
@@ -140,19 +137,16 @@ static enum resp_status take_size(struct resp_parser *p,
                                   struct slice input)
 {
     struct slice line;
-    switch (take_line(p, limits, input, &line)) {
-    case LINE_PARTIAL:
-        return RESP_INCOMPLETE;
-    case LINE_TOO_LONG:
-        return fail(p, "Protocol error: too big bulk count string");
-    case LINE_WHOLE:
-        break;
+    const enum resp_status status = take_line(
+        p, limits, input, "Protocol error: too big bulk count string", &line);
+    if (status != RESP_COMMAND) {
+        return status;
     }
     char first = line.data[0]; /* Of an empty line this is its CR. */
     if (first != '$') {
-        /* CR is shown as by Redis; what else cannot be shown goes to the log
-         * of whoever reads this, so it had better be harmless. */
-        char shown = first == '\r' ? ' ' : first;
+        /* CR and LF are shown as by Redis; what else cannot be shown goes to
+         * the log of whoever reads this, so it had better be harmless. */
+        char shown = first == '\r' || first == '\n' ? ' ' : first;
         if (shown < ' ' || shown > '~') {
             shown = '?';
         }

@@ -18,8 +18,8 @@
 #include "common/slice.h"
 
 struct reply {
-    struct buf *out; /* Borrowed. */
-    int protocol;    /* 2 or 3. */
+    struct buf *out;   /* Borrowed. */
+    int protocol;      /* 2 or 3. */
     unsigned n_errors; /* Error lines written so far. */
 };
 

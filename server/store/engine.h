@@ -44,7 +44,8 @@ struct engine {
                      struct buf *detail);
     /* Calls walk->key() for each key from walk->cursor on, until 'count' keys
      * were looked at (more if no cursor can be written there), and sets
-     * walk->cursor to what follows, 0 at the end.  Any cursor is harmless. */
+     * walk->cursor to what follows, below 2^63, 0 at the end.  Any cursor is
+     * harmless. */
     enum err (*scan)(struct engine_reader *reader, struct store_walk *walk,
                      size_t count, struct buf *detail);
     /* Sets walk->n_keys. */

@@ -29,6 +29,11 @@
 /* The same at start, where another program may be about to let go. */
 #define OPEN_BUSY_MS 1000
 
+/* Of a row, and so of each value: room for Redis' 512 MB beside its key, and
+ * few enough that a record (lookup/record.h) stays below 4 GB, were every byte
+ * one that JSON writes as six. */
+#define ROW_BYTES_MAX 600000000
+
 /* Pages each connection may keep, in KiB: the upper levels of large tables. */
 #define CACHE_KIB "16384"
 
@@ -88,6 +93,7 @@ static enum err configure(struct sqlite3 *db, enum sqlite_mode mode,
     sqlite3_extended_result_codes(db, 1);
     sqlite3_busy_timeout(db, mode == CONNECT_OPENER ? OPEN_BUSY_MS : BUSY_MS);
     sqlite3_wal_autocheckpoint(db, 0);
+    sqlite3_limit(db, SQLITE_LIMIT_LENGTH, ROW_BYTES_MAX);
     /* What the file says cannot make us run its code or break it. */
     sqlite3_db_config(db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
     sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
@@ -255,6 +261,12 @@ struct store_row sqlite_row(struct sqlite3_stmt *statement,
     return (struct store_row){.mapping = mapping, .columns = columns};
 }
 
+enum err sqlite_row_failed(struct sqlite3 *db, struct buf *detail)
+{
+    return sqlite3_errcode(db) == SQLITE_NOMEM ? sqlite_failed(db, detail)
+                                               : ERR_OK;
+}
+
 size_t sqlite_widest(const struct mappings *mappings)
 {
     size_t widest = 1; /* A plain key. */
@@ -387,7 +399,10 @@ static enum err read_row(struct engine_reader *reader, struct store_read *read,
         if (read->mapping == NULL) {
             row.expires_ms = sqlite3_column_int64(statement, 1);
         }
-        read->row(read, &row);
+        err = sqlite_row_failed(reader->db, detail);
+        if (err == ERR_OK) {
+            read->row(read, &row);
+        }
     } else if (code != SQLITE_DONE) {
         err = sqlite_failed(reader->db, detail);
         if ((sqlite3_errcode(reader->db) & 0xff) == SQLITE_IOERR) {

@@ -67,7 +67,7 @@ struct engine_writer {
     struct sqlite3_stmt *json_type, *json_each;
     struct sqlite_row_writer *rows; /* One per mapping. */
     int log_pages;                  /* Of the log after the last commit. */
-    int moved_pages;                /* Of these, in the database file. */
+    int checkpointed_pages;         /* The same at the last checkpoint. */
 };
 
 /* ---- sqlite.c ---- */
@@ -118,6 +118,11 @@ void sqlite_append_select(struct buf *sql, const struct mapping *mapping);
 struct store_row sqlite_row(struct sqlite3_stmt *statement,
                             const struct mapping *mapping,
                             struct store_column *columns);
+
+/* Of the sqlite_row() just made: without memory for the text of a column,
+ * SQLite gives none, as if it were empty. */
+NODISCARD
+enum err sqlite_row_failed(struct sqlite3 *db, struct buf *detail);
 
 /* The largest n_columns of all. */
 size_t sqlite_widest(const struct mappings *mappings);

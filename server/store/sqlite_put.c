@@ -32,22 +32,30 @@ static void clear_cells(struct engine_writer *writer,
     }
 }
 
-static void bind_cells(struct sqlite3_stmt *statement,
-                       const struct mapping *mapping,
-                       const struct sqlite_cell *cells, int64_t id)
+/* Fails when a value cannot be copied for want of memory: what is not bound
+ * would be NULL. */
+NODISCARD
+static enum err bind_cells(struct engine_writer *writer,
+                           struct sqlite3_stmt *statement,
+                           const struct mapping *mapping, int64_t id,
+                           struct buf *detail)
 {
+    const struct sqlite_cell *cells = writer->cells;
+
     for (size_t i = 0; i < mapping->n_columns; i++) {
         const int index = (int)i + 1;
         if (i == mapping->key_index) {
             sqlite3_bind_int64(statement, index, id);
         } else if (cells[i].is_text) {
             sqlite_bind_text(statement, index, cells[i].text);
-        } else if (cells[i].value != NULL) {
-            sqlite3_bind_value(statement, index, cells[i].value);
-        } else {
+        } else if (cells[i].value == NULL) {
             sqlite3_bind_null(statement, index);
+        } else if (sqlite3_bind_value(statement, index, cells[i].value) !=
+                   SQLITE_OK) {
+            return sqlite_failed(writer->db, detail);
         }
     }
+    return ERR_OK;
 }
 
 enum err sqlite_row_id(const struct store_write *write, int64_t *id,
@@ -60,6 +68,9 @@ enum err sqlite_row_id(const struct store_write *write, int64_t *id,
     return ERR_INVALID;
 }
 
+/* Bytes of a wrong name that an error repeats. */
+#define NAME_SHOWN 128
+
 /* The index of the column called 'name', or ERR_INVALID. */
 static enum err find_column(const struct mapping *mapping, struct slice name,
                             size_t *index, struct buf *detail)
@@ -69,7 +80,9 @@ static enum err find_column(const struct mapping *mapping, struct slice name,
         return ERR_OK;
     }
     buf_printf(detail, "%s has no column ", mapping->table);
-    buf_append_json(detail, name);
+    buf_append_json(
+        detail,
+        slice_make(name.data, name.size < NAME_SHOWN ? name.size : NAME_SHOWN));
     buf_append_string(detail, "; its columns are ");
     for (size_t i = 0; i < mapping->n_columns; i++) {
         buf_append_string(detail, i == 0 ? "" : ", ");
@@ -95,7 +108,10 @@ static enum err give_row(struct engine_writer *writer,
     if (code == SQLITE_ROW) {
         const struct store_row row =
             sqlite_row(get, write->mapping, writer->columns);
-        write->row(write, &row);
+        err = sqlite_row_failed(writer->db, detail);
+        if (err == ERR_OK) {
+            write->row(write, &row);
+        }
     } else if (code != SQLITE_DONE) { /* A trigger may have removed it. */
         err = sqlite_failed(writer->db, detail);
     }
@@ -110,16 +126,20 @@ static enum err write_cells(struct engine_writer *writer,
     const struct mapping *mapping = write->mapping;
     const struct sqlite_row_writer *row = &writer->rows[mapping->index];
 
-    bind_cells(row->update, mapping, writer->cells, id);
-    enum err err = sqlite_execute(writer->db, row->update, detail);
+    enum err err = bind_cells(writer, row->update, mapping, id, detail);
+    if (err == ERR_OK) {
+        err = sqlite_execute(writer->db, row->update, detail);
+    }
     if (err != ERR_OK) {
         return err;
     }
     if (sqlite3_changes64(writer->db) > 0) {
         write->n_changed = 1;
     } else {
-        bind_cells(row->insert, mapping, writer->cells, id);
-        err = sqlite_execute(writer->db, row->insert, detail);
+        err = bind_cells(writer, row->insert, mapping, id, detail);
+        if (err == ERR_OK) {
+            err = sqlite_execute(writer->db, row->insert, detail);
+        }
         if (err != ERR_OK) {
             return err;
         }

@@ -9,7 +9,7 @@
  *     cursor = 1 + table + n_tables * zigzag(rowid)
  *
  * with zigzag() folding the negative numbers in between the others: 0, -1, 1,
- * -2 …  With one mapping, two tables, all rowids up to 2^62 have a cursor.  A
+ * -2 …  With one mapping, two tables, all rowids up to 2^61 have a cursor.  A
  * page never ends at one that has none: it goes on to the next that has, or to
  * the end of the table.  Every number is a cursor of some place, so whatever
  * clients send is harmless.
@@ -45,7 +45,7 @@ static uint64_t place_to_cursor(struct place place, size_t n_tables)
 {
     const uint64_t folded = zigzag(place.rowid);
 
-    return folded > (UINT64_MAX - n_tables) / n_tables
+    return folded > ((uint64_t)INT64_MAX - n_tables) / n_tables
                ? 0
                : 1 + place.table + n_tables * folded;
 }

@@ -3,10 +3,12 @@
  * The database file at start: found, created, or refused with a sentence that
  * says which file, what is wrong and what to do.
  *
- *     nothing there, or empty      created: schema and seeds in one
- * transaction, so that a crash leaves all of it or none ours, of this version
- * used ours, of another version     ERR_STORE_VERSION anybody else's
- * ERR_STORE_FOREIGN; bookd never adds its tables to a database that has others
+ *     nothing there, or empty    created: schema and seeds in one transaction,
+ *                                so that a crash leaves all of it or none
+ *     ours, of this version      used
+ *     ours, of another version   ERR_STORE_VERSION
+ *     anybody else's             ERR_STORE_FOREIGN; bookd never adds its tables
+ *                                to a database that has others
  *
  * Only the header and the schema are looked at: a damaged page elsewhere shows
  * when it is read, as an error of that read.

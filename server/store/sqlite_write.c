@@ -79,7 +79,7 @@ static int after_commit(void *arg, struct sqlite3 *db, const char *name,
     (void)db;
     (void)name;
     if (pages < writer->log_pages) {
-        writer->moved_pages = 0; /* The log began anew. */
+        writer->checkpointed_pages = 0; /* The log began anew. */
     }
     writer->log_pages = pages;
     return SQLITE_OK;
@@ -87,20 +87,17 @@ static int after_commit(void *arg, struct sqlite3 *db, const char *name,
 
 bool sqlite_checkpoint_due(const struct engine_writer *writer)
 {
-    return writer->log_pages - writer->moved_pages >= CHECKPOINT_PAGES;
+    return writer->log_pages - writer->checkpointed_pages >= CHECKPOINT_PAGES;
 }
 
 enum err sqlite_checkpoint(struct engine_writer *writer, struct buf *detail)
 {
-    int log_pages = 0;
-    int moved_pages = 0;
-
     /* PASSIVE waits for nobody.  What a reader still needs stays in the log
      * until the next time. */
     const int code = sqlite3_wal_checkpoint_v2(
-        writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &log_pages, &moved_pages);
+        writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
     /* Not again before the log has grown, whatever came of it. */
-    writer->moved_pages = writer->log_pages;
+    writer->checkpointed_pages = writer->log_pages;
     if (code == SQLITE_OK || code == SQLITE_BUSY) {
         return ERR_OK;
     }

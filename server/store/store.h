@@ -2,11 +2,15 @@
 /*
  * The store: the SQL database behind the cache, asked without waiting.
  *
- *   store_read_start ─► slot free? ──yes─► [pool of readers] ─► row() ─►
- * simulated │no                 point SELECT              delay ▼ │ queue
- * (withdraw possible)                     timer│ done() store_write_start ─►
- * [channel] ─► the writer: one thread, one connection, BEGIN, all that is
- * queued, COMMIT, done()…
+ *   store_read_start ─► slot free? ─yes─► readers: SELECT, row()
+ *                         │no    ▲               │
+ *                         ▼      │          simulated delay: a timer
+ *                       queue ───┘               │
+ *                         │                    done(), slot free
+ *                     withdraw
+ *
+ *   store_write_start ─► channel ─► the writer: one thread, one connection,
+ *                                   BEGIN, all that is queued, COMMIT, done()…
  *
  * Nothing here waits on the caller's thread.  Answers come by callback, on a
  * thread of the store: callbacks must be short and must not call back into
@@ -161,8 +165,10 @@ enum store_walk_kind { STORE_SCAN, STORE_COUNT };
  * Both see every deferred write that was queued before them. */
 struct store_walk {
     enum store_walk_kind kind;
-    uint64_t cursor; /* In; out: where the next page begins, 0 at the end. */
-    size_t count;    /* STORE_SCAN: keys a page, SIZE_MAX for all. */
+    /* In; out: where the next page begins, 0 at the end; below 2^63, so that
+     * the caller has a bit for a place of his own. */
+    uint64_t cursor;
+    size_t count; /* STORE_SCAN: keys a page, SIZE_MAX for all. */
     /* Only keys of this mapping, or (plain_only) only plain keys. */
     const struct mapping *only;
     bool plain_only;

@@ -12,7 +12,9 @@
  *     anything else               fails each write that somebody waits for,
  *                                 at once and for good: a commit whose fsync
  *                                 failed is never made a success afterwards
- * Deferred writes stay in 'pending' and become part of a new transaction.
+ * Deferred writes stay in 'pending' and become part of new transactions, each
+ * half as large as the one that failed: a disk that is nearly full takes what
+ * fits, and one write that cannot be stored holds up nothing that came before.
  */
 #include "server/store/writer.h"
 
@@ -66,6 +68,7 @@ struct store_writer {
     struct store_write **end;  /* Where the next is linked. */
     size_t n_pending;
     size_t n_urgent;    /* Of the pending: not deferred. */
+    size_t group_max;   /* Writes of the next transaction. */
     size_t n_bytes;     /* Of the pending. */
     bool open;          /* The channel is not drained and closed. */
     bool armed;         /* 'timer' waits, or its ring was not received. */
@@ -255,7 +258,8 @@ static void fail_urgent(struct store_writer *w, int64_t limit_us, enum err err)
 }
 
 /* The last attempts of a store that closes; after 'store-timeout' of them the
- * writes that are left end with 'err'. */
+ * writes that are left are given up: ERR_SHUTTING_DOWN, with the reason in the
+ * detail, and one line in the log for all of them. */
 static void lose_patience(struct store_writer *w, int64_t now_us, enum err err)
 {
     if (w->give_up_us == 0) {
@@ -266,13 +270,26 @@ static void lose_patience(struct store_writer *w, int64_t now_us, enum err err)
                   w->n_pending, err_str(err));
         while (w->first != NULL) {
             stats_count(STATS_store_errors);
-            end(w, unlink_at(w, &w->first), err, buf_slice(&w->detail));
+            end(w, unlink_at(w, &w->first), ERR_SHUTTING_DOWN,
+                buf_slice(&w->detail));
         }
     }
 }
 
-static void transaction_failed(struct store_writer *w, const char *what,
-                               enum err err)
+/* After a transaction of 'count' writes has failed: half of them are tried at
+ * once, with all the room in the log that can be had; a single one later. */
+static void shrink_group(struct store_writer *w, size_t count, int64_t now_us)
+{
+    struct buf ignored = {0};
+
+    w->group_max = count > 1 ? count / 2 : 1;
+    w->retry_us = count > 1 ? 0 : now_us + RETRY_FAILED_US;
+    (void)w->with.engine->checkpoint(w->connection, &ignored);
+    buf_destroy(&ignored);
+}
+
+static void transaction_failed(struct store_writer *w, size_t count,
+                               const char *what, enum err err)
 {
     const int64_t now_us = clock_now_us();
 
@@ -289,8 +306,8 @@ static void transaction_failed(struct store_writer *w, const char *what,
         w->retry_us = now_us + RETRY_LOCKED_US;
         fail_urgent(w, now_us - timeout_us, err);
     } else {
-        w->retry_us = now_us + RETRY_FAILED_US;
         fail_urgent(w, INT64_MAX, err);
+        shrink_group(w, count, now_us);
     }
     if (!w->open) {
         lose_patience(w, now_us, err);
@@ -303,6 +320,8 @@ static void transaction_ended(struct store_writer *w, size_t count)
 
     w->locked = false;
     w->retry_us = 0;
+    w->give_up_us = 0;
+    w->group_max = w->group_max < GROUP_MAX / 2 ? w->group_max * 2 : GROUP_MAX;
     if (is_failing(w)) {
         atomic_store_explicit(&w->failing, false, memory_order_relaxed);
         log_info("store: writes again");
@@ -364,7 +383,7 @@ static enum err transact(struct store_writer *w, size_t *count,
     }
 
     *what = "write";
-    while (err == ERR_OK && write != NULL && *count < GROUP_MAX &&
+    while (err == ERR_OK && write != NULL && *count < w->group_max &&
            bytes < GROUP_BYTES_MAX) {
         err = apply(w, write);
         bytes += write_bytes(write);
@@ -410,7 +429,7 @@ static void commit_group(struct store_writer *w)
         transaction_ended(w, count);
         checkpoint_if_due(w);
     } else {
-        transaction_failed(w, what, err);
+        transaction_failed(w, count, what, err);
     }
 }
 
@@ -492,7 +511,8 @@ enum err store_writer_open(struct store_writer **writerp,
     const struct engine *engine = options->engine;
     struct store_writer *writer = xmalloc(sizeof(*writer));
 
-    *writer = (struct store_writer){.with = *options, .open = true};
+    *writer = (struct store_writer){
+        .with = *options, .open = true, .group_max = GROUP_MAX};
     writer->end = &writer->first;
     writer->writes = chan_new(sizeof(struct store_write *), QUEUE_MAX);
     writer->alarm = chan_new(sizeof(char), 1);

@@ -368,7 +368,7 @@ run_one() {
 
 # run_tests [NAME...]: these, or all.
 run_tests() {
-    local name result n_failed=0
+    local name result start_us ms n_failed=0
     local names=("$@")
     local work
     work=$(mktemp -d)
@@ -378,10 +378,12 @@ run_tests() {
         mapfile -t names < <(compgen -A function test_)
     fi
     for name in "${names[@]}"; do
+        start_us=${EPOCHREALTIME/[.,]/}
         (run_one "$name")
         result=$?
+        ms=$(((${EPOCHREALTIME/[.,]/} - start_us) / 1000))
         case $result in
-        0) echo "ok      $name" ;;
+        0) echo "ok      $name $ms ms" ;;
         77) echo "skipped $name" ;;
         *)
             echo "FAILED  $name"

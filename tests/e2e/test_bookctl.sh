@@ -427,7 +427,7 @@ test_ping_measures() {
     start_bookd
     expect_like "127.0.0.1:$port answered in *.* ms" bc ping
     expect_like '{"ms":*.*}' bc ping --json
-    expect_like "localhost:$port answered in *" bc -H localhost ping
+    expect_like "127.0.0.1:$port answered in *" bc -H 127.0.0.1 ping
 }
 
 test_ping_waits_for_a_bookd_that_starts() {
@@ -501,7 +501,7 @@ test_raw_shutdown_is_no_error() {
 test_the_ways_to_name_a_server() {
     start_bookd --unixsocket "$dir/sock"
     local words
-    for words in "-s $dir/sock" "-u unix://$dir/sock" "-u redis://localhost:$port/0" \
+    for words in "-s $dir/sock" "-u unix://$dir/sock" "-u redis://127.0.0.1:$port/0" \
         "--host=127.0.0.1 --port=$port" "-H127.0.0.1 -p$port"; do
         # shellcheck disable=SC2086 # words are meant
         exits 0 "$bookctl" $words get 2

@@ -25,7 +25,7 @@ test_a_cold_get_takes_the_stores_delay_and_a_warm_one_does_not() {
     cli BOOK.GET book:1 >cold
     cli BOOK.GET book:1 >warm
     at_least 100000 "$(tail -n 1 cold)" "microseconds"
-    at_least "$(tail -n 1 warm)" 20000 "microseconds"
+    at_least "$(tail -n 1 warm)" 99999 "microseconds"
 }
 
 test_age_is_that_of_the_copy() {
@@ -164,43 +164,56 @@ test_lookups_of_one_key_share_one_read() {
         "$(tr -d ':' <replies | cut -d '|' -f 50)" "the last reply"
 }
 
+# On a busy machine a flight may end before what is meant to happen during it;
+# so these try until it did.  What must hold is looked at each time.
+
 test_a_flight_goes_on_when_its_client_leaves() {
     start_bookd --store-delay 100ms
+    local attempt=0
+    until_true a_client_left
+}
+a_client_left() {
+    local key=book:$((++attempt))
     dial
     # A reply that is not read makes the end of the connection a sudden one.
-    say 'PING\r\nGET book:1\r\n'
-    until_true info_is store_reads 1
+    say "PING\r\nGET $key\r\n"
+    until_true info_is store_reads "$attempt"
     hang_up
-    until_true info_is fills 1
-    expect cache source_of book:1
-    expect '1 1' infos lookup_abandoned store_reads
+    until_true info_is fills "$attempt"
+    expect cache source_of "$key"
+    [ "$(info lookup_abandoned)" -gt 0 ]
 }
 
 test_mget_asks_for_all_keys_at_once() {
     start_bookd --store-delay 50ms
     dial
     say 'MGET book:1 book:2 book:3 book:4\r\n'
-    until_true at_least_reads 4
+    until_true info_is store_reads 4
     hear >/dev/null
     hang_up
-    expect 4 info store_reads
 }
-at_least_reads() {
-    [ "$(info store_reads)" -ge "$1" ]
-}
-
 test_a_write_is_seen_by_the_lookups_after_it() {
     start_bookd --store-delay 200ms
+    local attempt=0
+    until_true a_write_came_between
+    expect 0 cli HSET book:2 title 'The last'
+    expect 'The last' cold_title
+}
+a_write_came_between() {
+    local title="Title $((++attempt))" reads
+    cli BOOK.EVICT book:2 >/dev/null
+    reads=$(info store_reads)
     dial
     say 'HGET book:2 title\r\n'
-    until_true info_is store_reads 1
+    until_true info_is store_reads $((reads + 1))
     # While that flight is under way:
-    expect 0 cli HSET book:2 title Changed
-    expect Changed cli HGET book:2 title
+    expect 0 cli HSET book:2 title "$title"
+    expect "$title" cli HGET book:2 title
     hear >/dev/null
-    until_true info_is fills_fenced 1
-    expect Changed cli HGET book:2 title
-    expect Changed cold_title
+    hear >/dev/null
+    hang_up
+    expect "$title" cli HGET book:2 title
+    [ "$(info fills_fenced)" -gt 0 ]
 }
 cold_title() {
     cli BOOK.EVICT book:2 >/dev/null
@@ -209,13 +222,23 @@ cold_title() {
 
 test_a_deleted_row_does_not_come_back_from_a_flight() {
     start_bookd --store-delay 200ms
+    until_true a_delete_came_between
+}
+a_delete_came_between() {
+    local reads
+    expect OK cli SET book:2 '{"title":"T"}'
+    cli BOOK.EVICT book:2 >/dev/null
+    reads=$(info store_reads)
     dial
     say 'HGET book:2 title\r\n'
-    until_true info_is store_reads 1
+    until_true info_is store_reads $((reads + 1))
     expect 1 cli DEL book:2
     expect '(nil)' show GET book:2
-    until_true info_is fills_fenced 1
+    hear >/dev/null
+    hear >/dev/null
+    hang_up
     expect '(nil)' show GET book:2
+    [ "$(info fills_fenced)" -gt 0 ]
 }
 
 # ---- a store that fails ----
@@ -387,14 +410,14 @@ test_a_database_locked_for_too_long_is_busy() {
 
 test_100_pipelined_cold_gets_overlap() {
     local i text=
-    start_bookd --store-delay 300ms --seed-books no
+    start_bookd --store-delay 1h --store-timeout 1h --shutdown-timeout 0s
     for ((i = 1; i <= 100; i++)); do
         text+="GET book:$i\r\n"
     done
     dial
     say "$text"
-    # All are with the store before the first is answered.
-    until_true at_least_reads 100
+    # All are with the store while the first is not answered.
+    until_true info_is store_reads 100
     expect 0 info lookup_store_answers
     hang_up
 }

@@ -24,7 +24,7 @@ BEGIN {
     owner["sqlite3"] = "^(server/store/sqlite[^/]*\\.c|tests/.*\\.c)$"
     owner["hiredis/"] = "^(client/session\\.c|tests/.*\\.c)$"
     owner["jemalloc/"] = "^server/admin/(stats|memory)[^/]*\\.c$"
-    owner["cmocka"] = "^tests/(unit|support)/"
+    owner["cmocka"] = "^tests/"
     owner["systemd/"] = "^$"
 }
 

@@ -429,6 +429,23 @@ static void test_the_expired_are_dropped_by_and_by(void **state)
     cache_free(c);
 }
 
+static void test_a_dirty_copy_outlives_its_expiry(void **state)
+{
+    (void)state;
+    struct cache *const c = cache_of(1, MB);
+    const struct slice key = SLICE("k");
+    struct copy copy = {.dirty = true, .expires_ms = 500};
+
+    const uint64_t version = put(c, "k", copy);
+    assert_int_equal(cache_expire_some(c, 1000, 100), 0);
+    /* It is still there to say that the key has expired. */
+    assert_true(cache_get(c, key, hash_bytes(key), 0, &copy, NULL));
+    cache_clean(c, key, hash_bytes(key), version);
+
+    assert_int_equal(cache_expire_some(c, 1000, 100), 1);
+    cache_free(c);
+}
+
 static void test_an_entry_costs_little_beside_its_bytes(void **state)
 {
     (void)state;
@@ -765,6 +782,7 @@ int main(void)
         cmocka_unit_test(test_a_lowered_limit_is_reached_in_small_steps),
         cmocka_unit_test(test_a_count_of_entries_can_be_the_limit),
         cmocka_unit_test(test_the_expired_are_dropped_by_and_by),
+        cmocka_unit_test(test_a_dirty_copy_outlives_its_expiry),
         cmocka_unit_test(test_an_entry_costs_little_beside_its_bytes),
         cmocka_unit_test(test_a_put_without_memory_leaves_all_as_it_was),
         cmocka_unit_test(

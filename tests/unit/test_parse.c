@@ -99,6 +99,7 @@ static const struct example examples[] = {
      "Protocol error: invalid bulk length"},
     {IN("*1\r\nPING\r\n"), RESP_ERROR, "Protocol error: expected '$', got 'P'"},
     {IN("*1\r\n\r\n"), RESP_ERROR, "Protocol error: expected '$', got ' '"},
+    {IN("*1\r\n\n\r\n"), RESP_ERROR, "Protocol error: expected '$', got ' '"},
     {IN("*2\r\n$1\r\na\r\n:1\r\n"), RESP_ERROR,
      "Protocol error: expected '$', got ':'"},
     {IN("GET \"a\n"), RESP_ERROR,

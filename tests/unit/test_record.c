@@ -4,6 +4,9 @@
  */
 #include "server/lookup/record.h"
 
+#include "common/mem.h"
+#include "tests/support/stress.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,10 +67,147 @@ static void test_a_column_keeps_its_exact_bytes(void **state)
     }
 }
 
+static void test_every_column_is_read_by_its_place(void **state)
+{
+    static const struct store_column columns[] = {
+        {COLUMN_INTEGER, SLICE("-9223372036854775808")},
+        {COLUMN_TEXT, SLICE("caf\xC3\xA9 \x01 \\ \"x\"")},
+        {COLUMN_NULL, SLICE("")},
+        {COLUMN_REAL, SLICE("1.7976931348623157e+308")},
+    };
+    const struct store_row row = {.mapping = &mappings_builtin.list[0],
+                                  .columns = columns};
+    struct buf record = {0};
+
+    (void)state;
+    assert_int_equal(record_encode(&row, &record), ERR_OK);
+
+    for (size_t i = 0; i < 4; i++) {
+        enum column_type type;
+        assert_true(slice_equal(record_column(buf_slice(&record), i, &type),
+                                columns[i].bytes));
+        assert_int_equal(type, columns[i].type);
+    }
+    assert_true(slice_equal(
+        record_json(buf_slice(&record)),
+        SLICE("{\"id\":-9223372036854775808,"
+              "\"title\":\"caf\xC3\xA9 \\u0001 \\\\ \\\"x\\\"\","
+              "\"author\":null,\"year\":1.7976931348623157e+308}")));
+    buf_destroy(&record);
+}
+
+/* Source: RFC 4648 section 10. */
+static void test_a_blob_is_base64_in_json_only(void **state)
+{
+    static const struct {
+        struct slice bytes;
+        const char *base64;
+    } cases[] = {
+        {SLICE(""), ""},
+        {SLICE("f"), "Zg=="},
+        {SLICE("fo"), "Zm8="},
+        {SLICE("foo"), "Zm9v"},
+        {SLICE("foob"), "Zm9vYg=="},
+        {SLICE("fooba"), "Zm9vYmE="},
+        {SLICE("foobar"), "Zm9vYmFy"},
+        {SLICE("\xFB\xFF\x00"), "+/8A"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf record = {0};
+        struct buf json = {0};
+        enum column_type type;
+
+        encode((struct store_column){COLUMN_BLOB, cases[i].bytes}, &record);
+        buf_printf(&json,
+                   "{\"id\":3,\"title\":\"%s\",\"author\":null,\"year\":null}",
+                   cases[i].base64);
+
+        assert_true(
+            slice_equal(record_json(buf_slice(&record)), buf_slice(&json)));
+        assert_true(slice_equal(record_column(buf_slice(&record), 1, &type),
+                                cases[i].bytes));
+        assert_int_equal(type, COLUMN_BLOB);
+        buf_destroy(&record);
+        buf_destroy(&json);
+    }
+}
+
+/* Random bytes of random sizes, most of them no UTF-8: record_encode() asserts
+ * that it took as much room as it had said. */
+static void test_any_bytes_come_back_whole(void **state)
+{
+    static const enum column_type types[] = {COLUMN_TEXT, COLUMN_BLOB};
+    uint64_t random = 1;
+    char bytes[64];
+
+    (void)state;
+    for (size_t i = 0; i < 20000; i++) {
+        struct buf record = {0};
+        enum column_type type;
+        const size_t size = stress_random(&random, sizeof bytes);
+        const uint32_t range = i % 3 == 0 ? 256 : i % 3 == 1 ? 64 : 4;
+        for (size_t k = 0; k < size; k++) {
+            bytes[k] = (char)(256 - range + stress_random(&random, range));
+        }
+        const struct store_column title = {types[i % 2],
+                                           slice_make(bytes, size)};
+
+        encode(title, &record);
+
+        assert_true(slice_equal(record_column(buf_slice(&record), 1, &type),
+                                title.bytes));
+        buf_destroy(&record);
+    }
+}
+
+static void test_a_record_is_appended_to_what_is_there(void **state)
+{
+    struct buf out = {0};
+    enum column_type type;
+
+    (void)state;
+    buf_append_string(&out, "before");
+    encode((struct store_column){COLUMN_TEXT, SLICE("a\"b")}, &out);
+    const struct slice record = slice_make(buf_data(&out) + 6, out.size - 6);
+
+    assert_memory_equal(buf_data(&out), "before", 6);
+    assert_true(slice_equal(record_column(record, 1, &type), SLICE("a\"b")));
+    buf_destroy(&out);
+}
+
+static void test_no_memory_leaves_the_buffer_alone(void **state)
+{
+    static const struct store_column columns[] = {
+        {COLUMN_INTEGER, SLICE("3")},
+        {COLUMN_TEXT, SLICE("Ulysses")},
+        {COLUMN_NULL, SLICE("")},
+        {COLUMN_NULL, SLICE("")},
+    };
+    const struct store_row row = {.mapping = &mappings_builtin.list[0],
+                                  .columns = columns};
+    struct buf out = {0};
+
+    (void)state;
+    buf_append_string(&out, "before");
+    (void)mem_fail_nth(1);
+
+    assert_int_equal(record_encode(&row, &out), ERR_NOMEM);
+    assert_int_equal(mem_fail_nth(0), 0);
+    assert_string_equal(buf_string(&out), "before");
+    buf_destroy(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_column_keeps_its_exact_bytes),
+        cmocka_unit_test(test_every_column_is_read_by_its_place),
+        cmocka_unit_test(test_a_blob_is_base64_in_json_only),
+        cmocka_unit_test(test_any_bytes_come_back_whole),
+        cmocka_unit_test(test_a_record_is_appended_to_what_is_there),
+        cmocka_unit_test(test_no_memory_leaves_the_buffer_alone),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

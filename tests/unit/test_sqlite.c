@@ -576,6 +576,29 @@ static void test_a_value_too_big_for_sqlite_is_refused(void **state)
     written_destroy(&w);
 }
 
+static void test_an_error_repeats_little_of_a_wrong_name(void **state)
+{
+    const size_t size = 1000000;
+    char *name = malloc(size);
+    const struct slice fields[] = {slice_make(name, size), SLICE("x")};
+    struct written w;
+
+    (void)state;
+    assert_non_null(name);
+    memset(name, 'n', size);
+    written_init(&w, "book:1", NULL);
+    w.write.op = STORE_SET_COLUMNS;
+    w.write.fields = fields;
+    w.write.n_fields = ARRAY_LEN(fields);
+    assert_int_equal(written_start(bed.store, &w), ERR_OK);
+    written_wait(&w);
+
+    assert_int_equal(w.err, ERR_INVALID);
+    assert_true(w.detail.size < 300);
+    written_destroy(&w);
+    free(name);
+}
+
 /* ---- walks ---- */
 
 /* All keys by pages of 'count', each followed by a space. */
@@ -596,6 +619,7 @@ static void walk_all(struct buf *keys, size_t count, bool plain_only,
         assert_int_equal(w.err, ERR_OK);
         buf_append_slice(keys, buf_slice(&w.keys));
         cursor = w.walk.cursor;
+        assert_true(cursor <= INT64_MAX);
         walked_destroy(&w);
         assert_true(++n_pages < 100);
     } while (cursor != 0);
@@ -638,6 +662,9 @@ static void test_ids_at_the_ends_of_the_range_are_walked(void **state)
                                       "-4611686018427387904",
                                       "-1",
                                       "0",
+                                      "2305843009213693950",
+                                      "2305843009213693951",
+                                      "2305843009213693952",
                                       "4611686018427387902",
                                       "4611686018427387903",
                                       "4611686018427387904",
@@ -657,7 +684,7 @@ static void test_ids_at_the_ends_of_the_range_are_walked(void **state)
         put(key, "{\"title\":\"x\"}");
         buf_printf(&expected, "%s ", key);
     }
-    for (size_t count = 1; count < 13; count++) {
+    for (size_t count = 1; count < 16; count++) {
         assert_walk(buf_string(&expected), count, false, NULL);
     }
     buf_destroy(&expected);
@@ -890,6 +917,7 @@ int main(void)
         MANUAL(test_expired_keys_are_taken_out_by_later_writes),
         CASE(test_clear_deletes_plain_keys_and_no_rows),
         CASE(test_a_value_too_big_for_sqlite_is_refused),
+        CASE(test_an_error_repeats_little_of_a_wrong_name),
         CASE(test_pages_of_any_size_bring_each_key_once),
         CASE(test_ids_at_the_ends_of_the_range_are_walked),
         CASE(test_any_cursor_is_harmless),

@@ -435,6 +435,29 @@ static void test_deferred_writes_are_limited_in_number(void **state)
     free(writes);
 }
 
+static void test_a_group_that_fails_is_tried_in_smaller_ones(void **state)
+{
+    const size_t n = 4096;
+    struct store_write *writes = make_many(n, true);
+
+    (void)state;
+    open_with("behind-interval", "1h");
+    fake_store_fail(bed.fake, FAKE_COMMIT, NULL, 3, ERR_STORE_DOWN);
+    wg_add(&many, (long)n);
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(store_write_start(bed.store, &writes[i]), ERR_OK);
+    }
+    store_bed_close(&bed); /* Commits the rest, fewer than a group. */
+    wg_wait(&many);
+
+    assert_int_equal(n_many_failed, 0);
+    /* 4096, 2048, 1024, then 512, 1024, 2048, 512. */
+    assert_int_equal(fake_store_calls(bed.fake, FAKE_COMMIT), 7);
+    assert_int_equal(fake_store_group(bed.fake), 512);
+    wg_destroy(&many);
+    free(writes);
+}
+
 static void test_a_lock_is_waited_for(void **state)
 {
     struct written w;
@@ -466,7 +489,7 @@ static void test_a_lock_held_too_long_fails_who_waits(void **state)
     assert_int_equal(urgent.err, ERR_STORE_LOCKED);
     assert_int_equal(deferred.n_done, 0);
     store_bed_close(&bed);
-    assert_int_equal(deferred.err, ERR_STORE_LOCKED);
+    assert_int_equal(deferred.err, ERR_SHUTTING_DOWN);
     assert_int_equal(deferred.n_done, 1);
     written_destroy(&deferred);
     written_destroy(&urgent);
@@ -592,6 +615,7 @@ int main(void)
         CASE(test_deferred_writes_are_tried_again_by_themselves),
         CASE(test_a_pile_of_deferred_writes_does_not_hide_a_failure),
         CASE(test_deferred_writes_are_limited_in_number),
+        CASE(test_a_group_that_fails_is_tried_in_smaller_ones),
         CASE(test_a_lock_is_waited_for),
         CASE(test_a_lock_held_too_long_fails_who_waits),
         CASE(test_close_tries_again_before_it_gives_up),

@@ -173,6 +173,10 @@ static void test_a_record_key_without_an_integer_is_refused(void **state)
 
     assert_true(w.answered);
     assert_int_equal(w.result.err, ERR_INVALID);
+    fixture_put(f, "book:x", NULL, &w);
+    assert_true(w.answered);
+    assert_int_equal(w.result.err, ERR_OK);
+    assert_int_equal(w.result.n_changed, 0);
 }
 
 /* ---- behind ---- */

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/support/fake_client.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/command/clients.h"
+
+#include <stdlib.h>
+
+/* Replies of tests fit, so that none grows while a test has an allocation
+ * fail. */
+#define REPLY_ROOM ((size_t)64 << 10)
+
+static void on_finish(struct request *request)
+{
+    (void)request; /* Whoever waits looks at request->finished. */
+}
+
+static void stop(struct server *server)
+{
+    container_of(server, struct fake_client, server)->stopped = true;
+}
+
+struct fake_client *fake_client_new(struct fixture *f, int protocol)
+{
+    struct fake_client *c = xcalloc(1, sizeof *c);
+
+    command_init();
+    (void)buf_reserve(&c->room, REPLY_ROOM);
+    (void)buf_reserve(&c->text, REPLY_ROOM);
+    c->f = f;
+    c->server = (struct server){.config = f->config,
+                                .store = f->store,
+                                .cache = f->cache,
+                                .lookup = f->lookup,
+                                .clients = clients_new(),
+                                .config_path = "",
+                                .started_us = clock_now_us(),
+                                .port = 7379,
+                                .run_id = "0123456789",
+                                .stop = stop};
+    c->client = (struct client){.server = &c->server,
+                                .home = chan_tx(f->home),
+                                .protocol = protocol,
+                                .fd = 7,
+                                .created_us = clock_now_us(),
+                                .address = "192.0.2.1:1234",
+                                .local_address = "192.0.2.2:7379",
+                                .scratch = &c->scratch,
+                                .shown_protocol = protocol,
+                                .on_finish = on_finish};
+    if (!clients_add(c->server.clients, &c->client, 1)) {
+        log_fatal("fake_client: refused");
+    }
+    return c;
+}
+
+/* The place of 'request', NULL for a free one. */
+static struct request **place_of(struct fake_client *c,
+                                 const struct request *request)
+{
+    for (size_t i = 0; i < FAKE_CLIENT_REQUESTS; i++) {
+        if (c->requests[i] == request) {
+            return &c->requests[i];
+        }
+    }
+    log_fatal("fake_client: too many requests, or one of another client");
+}
+
+void fake_client_leave(struct fake_client *c)
+{
+    for (size_t i = 0; i < FAKE_CLIENT_REQUESTS; i++) {
+        struct request *request = c->requests[i];
+        c->requests[i] = NULL;
+        if (request != NULL && request->finished) {
+            request_free(request);
+        } else if (request != NULL) {
+            request->client = NULL;
+            if (request->on_cancel != NULL) {
+                request->on_cancel(request);
+            }
+        }
+    }
+}
+
+void fake_client_free(struct fake_client *c)
+{
+    fake_client_leave(c);
+    clients_remove(c->server.clients, &c->client);
+    clients_free(c->server.clients);
+    buf_destroy(&c->scratch);
+    buf_destroy(&c->room);
+    buf_destroy(&c->text);
+    free(c);
+}
+
+struct request *fake_client_begin(struct fake_client *c,
+                                  const char *const *words)
+{
+    struct request *request = xcalloc(1, sizeof *request);
+    struct slice *argv;
+    size_t argc = 0;
+
+    while (words[argc] != NULL) {
+        argc++;
+    }
+    argv = xcalloc(argc, sizeof *argv);
+    for (size_t i = 0; i < argc; i++) {
+        argv[i] = slice_make(xstrdup(words[i]), strlen(words[i]));
+    }
+    *place_of(c, NULL) = request;
+    *request = (struct request){
+        .client = &c->client,
+        .argv = argv,
+        .argc = argc,
+        .reply = {.out = &request->own, .protocol = c->client.protocol},
+        .start_us = clock_now_us()};
+    request->own = c->room;
+    c->room = (struct buf){0};
+    command_find(request);
+    if (command_run(request) == COMMAND_DONE) {
+        request->finished = true;
+    } else {
+        request->pending = true;
+    }
+    /* As a connection's input, the words are gone when the handler returns;
+     * who keeps using them is caught by AddressSanitizer. */
+    for (size_t i = 0; i < argc; i++) {
+        free((void *)(uintptr_t)argv[i].data);
+    }
+    free(argv);
+    return request;
+}
+
+const char *fake_client_take(struct fake_client *c, struct request *request)
+{
+    while (!request->finished) {
+        fixture_run_one(c->f);
+    }
+    *place_of(c, request) = NULL;
+    buf_clear(&c->text);
+    buf_append_slice(&c->text, buf_slice(&request->own));
+    buf_destroy(&c->room);
+    c->room = request->own;
+    buf_clear(&c->room);
+    request->own = (struct buf){0};
+    request_free(request);
+    return buf_string(&c->text);
+}
