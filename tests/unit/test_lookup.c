@@ -4,13 +4,17 @@
  * with gates.
  */
 #include "common/clock.h"
+#include "server/admin/outcomes.h"
 #include "server/admin/stats.h"
+#include "server/lookup/freshness.h"
+#include "server/lookup/why.h"
 #include "tests/support/lookup_fixture.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #define SECOND INT64_C(1000000)
@@ -36,13 +40,10 @@ static void change_tale(struct fixture *f)
 
 static int set_up(void **state)
 {
-    static const char *const directives[] = {"max-age 60s",
-                                             "stale-while-revalidate 5m",
-                                             "stale-if-error 1h",
-                                             "negative-max-age 5s",
-                                             "store-timeout 2s",
-                                             "race stale",
-                                             NULL};
+    static const char *const directives[] = {
+        "max-age 60s",         "stale-while-revalidate 5m", "stale-if-error 1h",
+        "negative-max-age 5s", "store-timeout 2s",          "race stale",
+        "freshness-jitter 0%", "breaker-failures 0",        NULL};
 
     clock_set_manual(1000 * SECOND);
     struct fixture *f = fixture_new(directives);
@@ -127,7 +128,7 @@ static void test_a_missing_row_is_a_miss_and_remembered(void **state)
 
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), "(none)");
-    assert_int_equal(stats_sum(STATS_lookup_negative_answers), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_negative_hit), 1);
     assert_int_equal(stats_sum(STATS_store_reads), 1);
     asked_free(&a);
 }
@@ -187,7 +188,7 @@ static void test_a_stale_copy_answers_while_it_is_refreshed(void **state)
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), tale_again);
     assert_int_equal(stats_sum(STATS_refreshes), 1);
-    assert_int_equal(stats_sum(STATS_races_won_by_cache), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_stale_hit), 1);
     asked_free(&a);
 }
 
@@ -250,7 +251,7 @@ static void test_race_always_asks_both_and_refreshes_a_fresh_copy(void **state)
     assert_true(a.answered);
     assert_string_equal(asked_text(&a), tale_again);
     assert_int_equal(stats_sum(STATS_lookup_races), 1);
-    assert_int_equal(stats_sum(STATS_races_won_by_cache), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_race_cache), 1);
     assert_int_equal(stats_sum(STATS_store_reads), 1);
     asked_free(&a);
 }
@@ -385,7 +386,7 @@ static void test_an_old_copy_answers_when_the_store_fails(void **state)
 
     assert_string_equal(ask_text(f, "book:3", &a), tale);
     assert_int_equal(a.answer.source, LOOKUP_CACHE);
-    assert_int_equal(stats_sum(STATS_lookup_stale_if_error_answers), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_stale_if_error), 1);
     asked_free(&a);
 }
 
@@ -484,6 +485,245 @@ test_a_copy_that_got_fresh_answers_when_the_store_fails(void **state)
     written_free(&w);
 }
 
+/* ---- the bounds of a request ---- */
+
+static struct lookup_bounds no_bounds(void)
+{
+    return (struct lookup_bounds){FRESHNESS_NO_BOUND, FRESHNESS_NO_BOUND,
+                                  FRESHNESS_NO_BOUND};
+}
+
+static void test_an_age_of_nothing_asks_the_store(void **state)
+{
+    struct fixture *f = *state;
+    struct lookup_bounds bounds = no_bounds();
+    struct asked a;
+
+    warm(f);
+    change_tale(f);
+    bounds.max_age_us = 0;
+    bounds.stale_us = 0;
+    fixture_ask_within(f, "book:3", &bounds, &a);
+    assert_false(a.answered);
+    fixture_run(f, &a);
+
+    assert_string_equal(asked_text(&a), tale_again);
+    asked_free(&a);
+}
+
+static void test_a_stale_bound_lets_an_older_copy_answer_meanwhile(void **state)
+{
+    struct fixture *f = *state;
+    struct lookup_bounds bounds = no_bounds();
+    struct asked a;
+
+    warm(f);
+    clock_advance(10 * SECOND);
+    bounds.max_age_us = 5 * SECOND;
+    bounds.stale_us = 20 * SECOND;
+    fixture_ask_within(f, "book:3", &bounds, &a);
+
+    assert_true(a.answered);
+    assert_int_equal(a.answer.how, OUTCOME_stale_hit);
+    asked_free(&a);
+    settle(f, "book:3");
+}
+
+static void test_a_wait_that_ends_takes_the_copy_that_is_allowed(void **state)
+{
+    struct fixture *f = *state;
+    struct lookup_bounds bounds = no_bounds();
+    struct asked a;
+
+    warm(f);
+    clock_advance(400 * SECOND); /* Past its stale window. */
+    bounds.wait_us = SECOND / 10;
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_ask_within(f, "book:3", &bounds, &a);
+    assert_false(a.answered);
+    clock_advance(SECOND / 10);
+    fixture_run(f, &a);
+
+    assert_string_equal(asked_text(&a), tale);
+    assert_int_equal(a.answer.how, OUTCOME_stale_if_error);
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    asked_free(&a);
+}
+
+static void test_no_wait_takes_what_there_is_now(void **state)
+{
+    struct fixture *f = *state;
+    struct lookup_bounds bounds = no_bounds();
+    struct asked a;
+
+    bounds.wait_us = 0;
+    fixture_ask_within(f, "book:3", &bounds, &a);
+    assert_true(a.answered);
+    assert_int_equal(a.answer.how, OUTCOME_timeout);
+
+    settle(f, "book:3"); /* Asked all the same, for the next. */
+    fixture_ask_within(f, "book:3", &bounds, &a);
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), tale);
+    assert_int_equal(fake_store_reads(f->fake, "book:3"), 1);
+    asked_free(&a);
+}
+
+/* ---- flights that hang, a store that is down ---- */
+
+static void test_a_flight_that_hangs_lets_go_of_its_key(void **state)
+{
+    struct fixture *f = *state;
+    struct asked hung, again;
+
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_ask(f, "book:3", &hung);
+    fake_store_wait_held(f->fake, FAKE_READ, FAKE_BEFORE, 1);
+    clock_advance(2 * SECOND);
+    fixture_run(f, &hung);
+    assert_int_equal(hung.answer.how, OUTCOME_timeout);
+
+    fixture_ask(f, "book:3", &again);
+    fake_store_wait_held(f->fake, FAKE_READ, FAKE_BEFORE, 2);
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_run(f, &again);
+    assert_string_equal(asked_text(&again), tale);
+    assert_int_equal(stats_sum(STATS_flights_let_go), 1);
+    asked_free(&again);
+}
+
+static void test_a_broken_store_is_down_at_once_and_copies_answer(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    warm(f);
+    clock_advance(400 * SECOND);
+    fixture_set(f, "breaker-failures", "1");
+    fake_store_fail(f->fake, FAKE_READ, NULL, 1000, ERR_STORE_DOWN);
+    assert_string_equal(ask_text(f, "book:7", &a), "the store failed");
+    fixture_ask(f, "book:8", &a);
+    if (!a.answered) { /* The probe that the open breaker lets through. */
+        fixture_run(f, &a);
+        fixture_ask(f, "book:9", &a);
+    }
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), "the store failed");
+
+    fixture_ask(f, "book:3", &a);
+    assert_true(a.answered);
+    assert_string_equal(asked_text(&a), tale);
+    assert_int_equal(a.answer.how, OUTCOME_stale_if_error);
+    asked_free(&a);
+    fake_store_fail(f->fake, FAKE_READ, NULL, 0, ERR_STORE_DOWN);
+}
+
+/* ---- per table, and the sum of it all ---- */
+
+static void test_a_table_can_have_freshness_of_its_own(void **state)
+{
+    static const char *const tables[] = {"books"};
+    struct fixture *f = *state;
+    struct buf detail = {0};
+    struct asked a;
+
+    assert_int_equal(config_table_check(f->config, tables, 1, &detail), ERR_OK);
+    fixture_set(f, "table", "books max-age 10s");
+    warm(f);
+    clock_advance(10 * SECOND);
+    fixture_ask(f, "book:3", &a);
+
+    assert_int_equal(a.answer.how, OUTCOME_stale_hit);
+    asked_free(&a);
+    settle(f, "book:3");
+    buf_destroy(&detail);
+}
+
+static void test_the_outcomes_sum_to_the_lookups(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+    struct asked left;
+
+    (void)ask_text(f, "book:3", &a);
+    asked_free(&a);
+    (void)ask_text(f, "book:3", &a);
+    asked_free(&a);
+    (void)ask_text(f, "book:99", &a);
+    (void)ask_text(f, "book:99", &a);
+    (void)ask_text(f, "book:x", &a);
+    fake_store_fail(f->fake, FAKE_READ, NULL, 1, ERR_STORE_DOWN);
+    (void)ask_text(f, "book:4", &a);
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_ask(f, "book:5", &left);
+    lookup_cancel(left.pending);
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+
+    assert_int_equal(outcomes_total(), 7);
+    assert_int_equal(stats_sum(STATS_lookups), 7);
+    assert_int_equal(outcomes_sum(OUTCOME_miss), 2);
+    assert_int_equal(outcomes_sum(OUTCOME_fresh_hit), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_negative_hit), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_impossible), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_down), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_abandoned), 1);
+    assert_int_equal(outcomes_table_sum(OUTCOME_miss, 0), 2);
+}
+
+/* ---- why ---- */
+
+static void assert_why(struct fixture *f, const char *key, const char *text)
+{
+    struct why why;
+    char got[64];
+
+    lookup_why(f->lookup, slice_from_string(key), &why);
+    snprintf(got, sizeof got, "%s %s", why.state, why.answers);
+    assert_string_equal(got, text);
+}
+
+static void test_why_tells_what_a_get_would_do(void **state)
+{
+    struct fixture *f = *state;
+    struct asked a;
+
+    assert_why(f, "book:3", "absent store");
+    assert_why(f, "book:x", "absent nobody");
+    warm(f);
+    assert_why(f, "book:3", "fresh cache");
+    (void)ask_text(f, "book:99", &a);
+    assert_why(f, "book:99", "negative cache");
+    clock_advance(61 * SECOND);
+    assert_why(f, "book:3", "stale cache");
+    assert_why(f, "book:99", "negative store");
+    fixture_set(f, "race", "always");
+    assert_why(f, "book:3", "stale both");
+    fixture_set(f, "race", "never");
+    assert_why(f, "book:3", "stale store");
+    clock_advance(300 * SECOND);
+    assert_why(f, "book:3", "old store");
+}
+
+static void test_why_shows_the_flight_and_its_waiters(void **state)
+{
+    struct fixture *f = *state;
+    struct asked one, two;
+    struct why why;
+
+    fake_store_hold(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_ask(f, "book:3", &one);
+    fixture_ask(f, "book:3", &two);
+    lookup_why(f->lookup, SLICE("book:3"), &why);
+    fake_store_release(f->fake, FAKE_READ, FAKE_BEFORE);
+    fixture_run(f, &one);
+    fixture_run(f, &two);
+
+    assert_true(why.has_flight);
+    assert_int_equal(why.flight.n_waiters, 2);
+    asked_free(&one);
+    asked_free(&two);
+}
+
 /* ---- evict ---- */
 
 static void test_evict_drops_the_copy_and_nothing_else(void **state)
@@ -526,6 +766,16 @@ int main(void)
         TEST(test_a_full_queue_is_busy),
         TEST(test_a_full_queue_leaves_the_race_to_the_copy),
         TEST(test_a_copy_that_got_fresh_answers_when_the_store_fails),
+        TEST(test_an_age_of_nothing_asks_the_store),
+        TEST(test_a_stale_bound_lets_an_older_copy_answer_meanwhile),
+        TEST(test_a_wait_that_ends_takes_the_copy_that_is_allowed),
+        TEST(test_no_wait_takes_what_there_is_now),
+        TEST(test_a_flight_that_hangs_lets_go_of_its_key),
+        TEST(test_a_broken_store_is_down_at_once_and_copies_answer),
+        TEST(test_a_table_can_have_freshness_of_its_own),
+        TEST(test_the_outcomes_sum_to_the_lookups),
+        TEST(test_why_tells_what_a_get_would_do),
+        TEST(test_why_shows_the_flight_and_its_waiters),
         TEST(test_evict_drops_the_copy_and_nothing_else),
     };
 
