@@ -579,16 +579,15 @@ static void destroy(struct store_pool *pool)
 }
 
 static void make_hands(struct store_pool *pool, size_t count)
+    REQUIRES(pool->lock)
 {
     pool->hands = xcalloc(count, sizeof(*pool->hands));
     for (size_t i = 0; i < count; i++) {
         struct hand *hand = &pool->hands[i];
         hand->job.run = store_pool_work;
         hand->pool = pool;
-        mutex_lock(&pool->lock);
         hand->next = pool->idle;
         pool->idle = hand;
-        mutex_unlock(&pool->lock);
     }
 }
 
@@ -613,11 +612,13 @@ enum err store_pool_open(struct store_pool **poolp,
         .open = open_reader, .close = close_reader, .context = pool};
 
     *pool = (struct store_pool){.with = *options, .open_detail = detail};
-    pool->ready_end = &pool->ready;
     mutex_init(&pool->lock, LOCK_STORE, "store");
     cond_init(&pool->gone);
     atomic_init(&pool->dice, (uint64_t)clock_wall_ms());
+    mutex_lock(&pool->lock);
+    pool->ready_end = &pool->ready;
     make_hands(pool, n_threads);
+    mutex_unlock(&pool->lock);
 
     const enum err err =
         pool_start(&pool->readers, "store", n_threads, CHAN_UNBOUNDED, &hooks);

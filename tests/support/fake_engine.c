@@ -147,13 +147,13 @@ static void fake_end_read(struct engine_reader *reader)
     reader->in_snapshot = false;
 }
 
-static const struct fake_row *find_row(const struct engine_reader *reader,
-                                       struct slice key)
-    REQUIRES(reader->fake->lock)
+static const struct fake_row *find_row(const struct fake_store *fake,
+                                       const struct engine_reader *reader,
+                                       struct slice key) REQUIRES(fake->lock)
 {
     return reader->in_snapshot
                ? (const struct fake_row *)fake_list_find(&reader->snapshot, key)
-               : fake_row_of(reader->fake, key, false);
+               : fake_row_of(fake, key, false);
 }
 
 static enum err fake_read(struct engine_reader *reader, struct store_read *read,
@@ -168,7 +168,7 @@ static enum err fake_read(struct engine_reader *reader, struct store_read *read,
     mutex_lock(&fake->lock);
     const enum err err = fake_enter(fake, FAKE_READ, buf_slice(&key), detail);
     if (err == ERR_OK) {
-        const struct fake_row *found = find_row(reader, buf_slice(&key));
+        const struct fake_row *found = find_row(fake, reader, buf_slice(&key));
         row = fake_row_lives(found, now_ms) ? fake_row_copy(found) : NULL;
         fake_stand_at(fake, FAKE_READ, FAKE_AFTER, buf_slice(&key));
     }
