@@ -12,6 +12,7 @@
 #include "server/command/command.h"
 #include "server/manual.h"
 #include "server/server.h"
+#include "server/store/mapping.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -70,6 +71,18 @@ static bool print_and_end(int argc, char **argv, int *status)
     return true;
 }
 
+/* Tells 'config' which tables there are. */
+static enum err check_tables(struct config *config, struct buf *detail)
+{
+    const char *names[CONFIG_TABLES_MAX];
+    const size_t n = mappings_builtin.count;
+
+    for (size_t i = 0; i < n && i < CONFIG_TABLES_MAX; i++) {
+        names[i] = mappings_builtin.list[i].table;
+    }
+    return config_table_check(config, names, n, detail);
+}
+
 static int check_config(int argc, char **argv)
 {
     struct buf detail = {0};
@@ -79,7 +92,10 @@ static int check_config(int argc, char **argv)
         return EXIT_USAGE;
     }
     struct config *config = config_new();
-    const enum err err = config_load(config, argv[2], false, &detail);
+    enum err err = config_load(config, argv[2], false, &detail);
+    if (err == ERR_OK) {
+        err = check_tables(config, &detail);
+    }
     config_free(config);
     if (err != ERR_OK) {
         complain(&detail);
@@ -103,6 +119,10 @@ static int read_config(struct config *config, int argc, char **argv,
         return EXIT_USAGE;
     }
     if (file != NULL && config_load(config, file, false, &detail) != ERR_OK) {
+        complain(&detail);
+        return EXIT_STARTUP;
+    }
+    if (check_tables(config, &detail) != ERR_OK) {
         complain(&detail);
         return EXIT_STARTUP;
     }

@@ -62,7 +62,9 @@ static bool add_pair(struct request *r, struct config_batch *batch,
                      "'%s') - can't set immutable config: change it in the "
                      "file and restart",
                      config_directives[id].name);
-    } else if (config_batch_add(batch, id, value, &detail) != ERR_OK) {
+    } else if (config_check(r->client->server->config, id, value, &detail) !=
+                   ERR_OK ||
+               config_batch_add(batch, id, value, &detail) != ERR_OK) {
         reply_errorf(&r->reply,
                      "ERR CONFIG SET failed (possibly related to argument "
                      "'%s') - %s",
