@@ -46,43 +46,59 @@ static bool show(int64_t id, const struct book *book, void *context)
     return !ferror(stdout); /* The reader may have left. */
 }
 
-static bool parse_ids(const struct args *args, struct id_list *list)
-{
-    for (size_t i = 0; i < args->n_words; i++) {
-        int64_t id;
-        if (!fetch_parse_id(args->words[i], &id)) {
-            return false;
-        }
-        id_list_add(list, id);
-    }
-    return true;
-}
-
 static enum status show_books(const struct client *client,
-                              const struct id_list *list, bool name_missing,
-                              bool single)
+                              const struct id_list *list,
+                              const struct fetch_bounds *bounds,
+                              bool name_missing, bool single)
 {
     struct shower shower = {.name_missing = name_missing};
     enum status status;
 
     shower.output = output_new(stdout, format_of(&client->args->options),
                                single, book_columns, BOOK_COLUMNS);
-    status =
-        fetch_books(client->session, list->ids, list->count, show, &shower);
+    status = fetch_books(client->session, list->ids, list->count, bounds, show,
+                         &shower);
     output_end(shower.output);
     return status_worse(status, shower.status);
 }
 
+/* The option 'id', in milliseconds as bookd counts. */
+static bool bound(const struct args *args, enum option_id id, int64_t us,
+                  int64_t *ms)
+{
+    *ms = args->given[id] ? us / 1000 : FETCH_NO_BOUND;
+    if (us % 1000 != 0) {
+        complain("--%s counts in whole milliseconds", option_infos[id].name);
+        return false;
+    }
+    return true;
+}
+
+static bool parse_bounds(const struct args *args, struct fetch_bounds *bounds)
+{
+    const struct options *o = &args->options;
+
+    return bound(args, OPTION_max_age_us, o->max_age_us, &bounds->max_age_ms) &&
+           bound(args, OPTION_stale_us, o->stale_us, &bounds->stale_ms) &&
+           bound(args, OPTION_wait_us, o->wait_us, &bounds->wait_ms);
+}
+
 enum status command_get(struct client *client)
 {
+    const bool *given = client->args->given;
+    const bool bounded = given[OPTION_max_age_us] || given[OPTION_stale_us] ||
+                         given[OPTION_wait_us];
+    struct fetch_bounds bounds;
     struct id_list list = {0};
     enum status status = STATUS_USAGE;
 
-    if (parse_ids(client->args, &list)) {
+    if (fetch_parse_ids(client->args, &list) &&
+        parse_bounds(client->args, &bounds)) {
         status = client_connect(client);
     }
     if (status == STATUS_OK) {
-        status = show_books(client, &list, true, list.count == 1);
+        status = show_books(client, &list, bounded ? &bounds : NULL, true,
+                            list.count == 1);
     }
     id_list_destroy(&list);
     return status;
@@ -102,7 +118,7 @@ enum status command_list(struct client *client)
         list.count = (size_t)args->options.limit;
     }
     if (status == STATUS_OK) {
-        status = show_books(client, &list, false, false);
+        status = show_books(client, &list, NULL, false, false);
     }
     id_list_destroy(&list);
     return status;
@@ -190,7 +206,7 @@ static enum status show_one(const struct client *client, int64_t id)
 {
     const struct id_list list = {.ids = &id, .count = 1};
 
-    return show_books(client, &list, true, true);
+    return show_books(client, &list, NULL, true, true);
 }
 
 /* The id after the greatest there is. */
@@ -367,7 +383,7 @@ enum status command_rm(struct client *client)
     struct id_list list = {0};
     enum status worst = STATUS_USAGE;
 
-    if (parse_ids(client->args, &list)) {
+    if (fetch_parse_ids(client->args, &list)) {
         worst = client_connect(client);
     }
     for (size_t i = 0; i < list.count && client->session != NULL; i++) {

@@ -168,8 +168,8 @@ enum status command_export(struct client *client)
         export.output = output_new(
             export.file, args->options.json ? OUTPUT_JSON : OUTPUT_CSV, false,
             book_columns, BOOK_COLUMNS);
-        status = fetch_books(client->session, list.ids, list.count, write_book,
-                             &export);
+        status = fetch_books(client->session, list.ids, list.count, NULL,
+                             write_book, &export);
         output_end(export.output);
         progress_clear(&export.progress);
     }

@@ -26,21 +26,6 @@ static void append_label(struct buf *b, const char *label)
     buf_destroy(&padded);
 }
 
-/* "3 d 4 h", "4 h 5 min", "5 min 6 s", "6 s". */
-static void append_time(struct buf *b, int64_t s)
-{
-    if (s >= 86400) {
-        buf_printf(b, "%" PRId64 " d %" PRId64 " h", s / 86400,
-                   s % 86400 / 3600);
-    } else if (s >= 3600) {
-        buf_printf(b, "%" PRId64 " h %" PRId64 " min", s / 3600, s % 3600 / 60);
-    } else if (s >= 60) {
-        buf_printf(b, "%" PRId64 " min %" PRId64 " s", s / 60, s % 60);
-    } else {
-        buf_printf(b, "%" PRId64 " s", s);
-    }
-}
-
 static void append_size(struct buf *b, int64_t bytes)
 {
     static const char *const units[] = {"bytes", "KiB", "MiB", "GiB", "TiB"};
@@ -72,7 +57,7 @@ static void append_server(struct buf *b, const struct info *info,
     append_text(b, info, "bookd_version");
     buf_printf(b, " on %s, process %" PRId64 ", up ", session_place(session),
                info_number(info, "process_id"));
-    append_time(b, info_number(info, "uptime_in_seconds"));
+    print_duration(b, 1000 * info_number(info, "uptime_in_seconds"));
     buf_append_char(b, '\n');
 
     append_label(b, "clients");
@@ -101,6 +86,14 @@ static void append_cache(struct buf *b, const struct info *info)
     buf_append_string(b, " resident\n");
 }
 
+/* Lookups that ended with an error. */
+static int64_t failures(const struct info *info)
+{
+    return info_number(info, "outcome_timeout") +
+           info_number(info, "outcome_busy") +
+           info_number(info, "outcome_down");
+}
+
 static void append_lookups(struct buf *b, const struct info *info)
 {
     const int64_t lookups = info_number(info, "lookups");
@@ -112,16 +105,25 @@ static void append_lookups(struct buf *b, const struct info *info)
                lookups,
                percent(info_number(info, "lookup_cache_answers"), lookups),
                percent(info_number(info, "lookup_store_answers"), lookups),
-               percent(info_number(info, "lookup_error_answers"), lookups));
+               percent(failures(info), lookups));
     append_label(b, "races");
     buf_printf(b,
                "%" PRId64 "; %" PRId64 " won by the cache, %" PRId64
                " by the store; ",
                info_number(info, "lookup_races"),
-               info_number(info, "races_won_by_cache"),
-               info_number(info, "races_won_by_store"));
+               info_number(info, "outcome_race_cache"),
+               info_number(info, "outcome_race_store"));
     print_count(b, info_number(info, "flights_joined"), "lookup", "lookups");
     buf_append_string(b, " joined a read under way\n");
+    append_label(b, "failures");
+    print_count(b, info_number(info, "outcome_timeout"), "timeout, ",
+                "timeouts, ");
+    buf_printf(b, "%" PRId64 " busy, %" PRId64 " down; ",
+               info_number(info, "outcome_busy"),
+               info_number(info, "outcome_down"));
+    print_count(b, info_number(info, "outcome_stale_if_error"),
+                "more lookup was", "more lookups were");
+    buf_append_string(b, " answered by an older copy\n");
 }
 
 static void append_store(struct buf *b, const struct info *info)
@@ -133,9 +135,7 @@ static void append_store(struct buf *b, const struct info *info)
     buf_append_string(b, "; ");
     print_count(b, info_number(info, "store_reads"), "read, ", "reads, ");
     print_count(b, info_number(info, "store_writes"), "write, ", "writes, ");
-    print_count(b, info_number(info, "store_errors"), "error, ", "errors, ");
-    print_count(b, info_number(info, "store_timeouts"), "timeout\n",
-                "timeouts\n");
+    print_count(b, info_number(info, "store_errors"), "error\n", "errors\n");
 }
 
 static void show_summary(const struct info *info, const struct session *session)

@@ -9,6 +9,8 @@
 #include "client/session.h"
 #include "common/mem.h"
 
+#include <inttypes.h>
+
 #define SCAN_COUNT "1000" /* Keys a page. */
 
 void id_list_add(struct id_list *list, int64_t id)
@@ -31,6 +33,18 @@ bool fetch_parse_id(const char *word, int64_t *id)
     if (!slice_to_int64(slice_from_string(word), id)) {
         complain("%s is no id: an id is a whole number", word);
         return false;
+    }
+    return true;
+}
+
+bool fetch_parse_ids(const struct args *args, struct id_list *list)
+{
+    for (size_t i = 0; i < args->n_words; i++) {
+        int64_t id;
+        if (!fetch_parse_id(args->words[i], &id)) {
+            return false;
+        }
+        id_list_add(list, id);
     }
     return true;
 }
@@ -101,17 +115,65 @@ enum status fetch_ids(struct session *session, struct id_list *list)
     return status;
 }
 
-static void ask_batch(struct session *session, const int64_t *ids, size_t count)
+/* The words behind the key of a BOOK.GET. */
+struct bound_words {
+    char numbers[3][24];
+    struct slice words[6];
+    size_t count;
+};
+
+static void add_bound(struct bound_words *w, const char *name, int64_t ms)
+{
+    char *const number = w->numbers[w->count / 2];
+
+    if (ms != FETCH_NO_BOUND) {
+        (void)snprintf(number, sizeof(w->numbers[0]), "%" PRId64, ms);
+        w->words[w->count++] = slice_from_string(name);
+        w->words[w->count++] = slice_from_string(number);
+    }
+}
+
+/* Sends the question about one book; HGETALL knows of no bounds. */
+static void ask_one(struct session *session, struct slice key,
+                    const struct fetch_bounds *bounds)
+{
+    struct slice words[2 + 6] = {SLICE("HGETALL"), key};
+    struct bound_words w = {.count = 0};
+
+    if (bounds != NULL) {
+        words[0] = SLICE("BOOK.GET");
+        add_bound(&w, "MAXAGE", bounds->max_age_ms);
+        add_bound(&w, "STALE", bounds->stale_ms);
+        add_bound(&w, "WAIT", bounds->wait_ms);
+        memcpy(words + 2, w.words, w.count * sizeof(*words));
+    }
+    session_send(session, words, 2 + w.count);
+}
+
+static void ask_batch(struct session *session, const int64_t *ids, size_t count,
+                      const struct fetch_bounds *bounds)
 {
     struct buf key = {0};
 
     for (size_t i = 0; i < count; i++) {
         buf_clear(&key);
         book_key(&key, ids[i]);
-        const struct slice words[] = {SLICE("HGETALL"), buf_slice(&key)};
-        session_send(session, words, ARRAY_LEN(words));
+        ask_one(session, buf_slice(&key), bounds);
     }
     buf_destroy(&key);
+}
+
+/* Reads either answer; false if there is no such book.  'text' is for the
+ * bytes of the book. */
+static bool read_book(struct book *book, const struct reply *reply,
+                      struct buf *text)
+{
+    const struct reply *const value = reply_field(reply, "value");
+
+    /* A hash of a book has no field of that name. */
+    return value != NULL ? reply_kind(value) == REPLY_STRING &&
+                               book_from_json(book, reply_text(value), text)
+                         : book_from_hash(book, reply);
 }
 
 /* Receives the reply about 'id' and hands it on; '*stop' when there is no use
@@ -121,6 +183,7 @@ static enum status receive_one(struct session *session, int64_t id,
 {
     struct reply *reply = session_receive(session);
     enum status status = STATUS_OK;
+    struct buf bytes = {0};
     struct book book;
 
     if (reply == NULL) {
@@ -132,14 +195,17 @@ static enum status receive_one(struct session *session, int64_t id,
                  session_place(session), (int)text.size, text.data);
         status = STATUS_SERVER;
     } else {
-        *stop = !each(id, book_from_hash(&book, reply) ? &book : NULL, context);
+        *stop =
+            !each(id, read_book(&book, reply, &bytes) ? &book : NULL, context);
     }
+    buf_destroy(&bytes);
     reply_free(reply);
     return status;
 }
 
 enum status fetch_books(struct session *session, const int64_t *ids,
-                        size_t count, fetch_fn *each, void *context)
+                        size_t count, const struct fetch_bounds *bounds,
+                        fetch_fn *each, void *context)
 {
     enum status worst = STATUS_OK;
     bool stop = false;
@@ -148,7 +214,7 @@ enum status fetch_books(struct session *session, const int64_t *ids,
         const size_t left = count - first;
         const size_t n = left < FETCH_BATCH ? left : FETCH_BATCH;
 
-        ask_batch(session, ids + first, n);
+        ask_batch(session, ids + first, n, bounds);
         for (size_t i = 0; i < n && !stop; i++) {
             worst = status_worse(worst, receive_one(session, ids[first + i],
                                                     each, context, &stop));

@@ -8,6 +8,7 @@
 #include "client/utf8.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <stdlib.h>
@@ -217,6 +218,24 @@ void print_count(struct buf *b, int64_t n, const char *one, const char *many)
     buf_append_int64(b, n);
     buf_append_char(b, ' ');
     buf_append_string(b, n == 1 ? one : many);
+}
+
+void print_duration(struct buf *b, int64_t ms)
+{
+    const int64_t s = ms / 1000;
+
+    if (ms < 1000) {
+        buf_printf(b, "%" PRId64 " ms", ms);
+    } else if (s < 60) {
+        buf_printf(b, "%" PRId64 ".%" PRId64 " s", s, ms % 1000 / 100);
+    } else if (s < 3600) {
+        buf_printf(b, "%" PRId64 " min %" PRId64 " s", s / 60, s % 60);
+    } else if (s < 86400) {
+        buf_printf(b, "%" PRId64 " h %" PRId64 " min", s / 3600, s % 3600 / 60);
+    } else {
+        buf_printf(b, "%" PRId64 " d %" PRId64 " h", s / 86400,
+                   s % 86400 / 3600);
+    }
 }
 
 void print_tsv(struct buf *b, struct slice s)

@@ -63,6 +63,9 @@ void print_styled(struct buf *b, const struct terminal *terminal,
 /* Appends "1 book" or "2 books". */
 void print_count(struct buf *b, int64_t n, const char *one, const char *many);
 
+/* Appends "250 ms", "12.3 s", "5 min 6 s", "4 h 5 min" or "3 d 4 h". */
+void print_duration(struct buf *b, int64_t ms);
+
 /* ---- text in a pipe ---- */
 
 /* Appends 's' with tab, newline, carriage return and backslash as \t \n \r

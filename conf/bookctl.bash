@@ -11,7 +11,7 @@ _bookctl()
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        get|list|add|set|rm|import|export|demo|ping|stat|raw|help)
+        get|why|list|add|set|rm|import|export|demo|ping|stat|raw|simulate|help)
             command=${COMP_WORDS[i]}
             break
             ;;
@@ -58,6 +58,12 @@ _bookctl()
     --seed)
         return
         ;;
+    --max-age)
+        return
+        ;;
+    --stale)
+        return
+        ;;
     -w | --wait)
         return
         ;;
@@ -69,10 +75,13 @@ _bookctl()
     options=' --host --port --socket --uri --timeout --color --help --version'
     case $command in
     '')
-        words='get list add set rm import export demo ping stat raw help'
+        words='get why list add set rm import export demo ping stat raw simulate help'
         ;;
     get)
-        options+=' --json --csv'
+        options+=' --json --csv --max-age --stale --wait'
+        ;;
+    why)
+        options+=' --json'
         ;;
     list)
         options+=' --json --csv --limit'
@@ -110,9 +119,12 @@ _bookctl()
     raw)
         options+=' --json'
         ;;
+    simulate)
+        options+=''
+        ;;
     help)
         options+=''
-        words='get list add set rm import export demo ping stat raw help output uri durations'
+        words='get why list add set rm import export demo ping stat raw simulate help output uri durations'
         ;;
     esac
 

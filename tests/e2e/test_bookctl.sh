@@ -28,6 +28,16 @@ on_terminal() {
         tr -d '\r'
 }
 
+# stat_of NAME: a figure of INFO.
+stat_of() {
+    bc raw INFO | sed -n "s/^$1:\(.*[^\r]\)\r*$/\1/p"
+}
+
+# The store was asked for a row; for until_true.
+read_begun() {
+    [ "$(stat_of store_reads)" = 1 ]
+}
+
 tab=$'\t'
 escape=$'\033'
 
@@ -71,6 +81,35 @@ test_get_is_what_the_server_says() {
     for id in {1..10}; do
         expect "$(bc raw GET "book:$id")" bc get "$id" --json
     done
+}
+
+test_get_within_bounds_asks_for_what_is_fresh_enough() {
+    start_bookd
+    exits 0 bc get 3
+    equal 1 "$(stat_of store_reads)"
+    exits 0 bc get 3 --max-age 1h --stale 1s --wait 5s
+    equal "3${tab}A Tale of Two Cities${tab}Charles Dickens${tab}1859" "$out"
+    equal 1 "$(stat_of store_reads)" "the copy was fresh enough"
+    exits 1 bc get --max-age 0s 3 99 4
+    like "3${tab}A Tale of Two Cities${tab}Charles Dickens${tab}1859
+4${tab}*" "$out"
+    equal 'bookctl: Book not found id: 99' "$err"
+    equal 4 "$(stat_of store_reads)" "all three asked the store"
+    expect "$(bc get 3 --json)" bc get 3 --json --max-age 0
+    exits 2 bc get 3 --max-age 500us
+    exits 2 bc get 3 --stale soon
+    exits 2 bc list --max-age 1s
+}
+
+test_get_waits_no_longer_than_it_may() {
+    start_bookd
+    exits 0 bc get 3
+    bc raw CONFIG SET store-hang yes >/dev/null
+    exits 0 bc get 3 --max-age 0s --wait 20ms
+    like "3${tab}A Tale of Two Cities${tab}*" "$out"
+    exits 4 bc get 4 --wait 20ms
+    like '*book 4: *STORETIMEOUT*' "$err"
+    bc raw CONFIG SET store-hang no >/dev/null
 }
 
 test_list_is_in_the_order_of_the_ids() {
@@ -421,6 +460,91 @@ test_demo_without_a_server_exits_3() {
     exits 2 "$bookctl" demo --ids 0
 }
 
+# ---- why, simulate ----
+
+test_why_says_who_would_answer_and_why() {
+    start_bookd --max-age 1h --stale-if-error 1d
+    exits 0 bc why 3
+    equal 'book:3: the store would be asked: there is no copy.
+  table    books
+  state    absent
+  answers  store
+  reason   there is no copy
+  race     stale
+  flight   no' "$out"
+    exits 0 bc get 3
+    exits 0 bc why 3
+    like 'book:3: the cache would answer: its copy is * old, fresh for another *.
+*  state * fresh
+*  age-ms *  origin * miss
+*  bytes *' "$out"
+    exits 0 bc set 3 year=1860
+    exits 0 bc why 3
+    like '*  origin * write*' "$out"
+    exits 1 bc get 99
+    exits 0 bc why 99
+    like 'book:99: the cache would answer: * ago the store had no such row, which is believed for another * s.*' "$out"
+}
+
+test_why_tells_what_a_copy_past_its_age_is_good_for() {
+    start_bookd --max-age 0 --stale-while-revalidate 0s --stale-if-error 1d
+    exits 0 bc get 3
+    exits 0 bc why 3
+    like 'book:3: the store would be asked: its copy is * old, past its max-age by *. If the store fails, the copy may answer for another *.*' "$out"
+    bc raw CONFIG SET stale-while-revalidate 1h >/dev/null
+    exits 0 bc why 3
+    like 'book:3: the cache would answer: *; for another * min * s it may answer while the store is asked for a newer one. If *' "$out"
+    bc raw CONFIG SET race always >/dev/null
+    exits 0 bc why 3
+    like 'book:3: cache and store would both be asked: *; race is always, so the first answer wins.*' "$out"
+}
+
+test_why_sees_the_read_that_is_under_way() {
+    start_bookd --store-hang yes --store-timeout 60s
+    bc get 3 >answer 2>&1 &
+    local asker=$!
+    until_true read_begun
+    exits 0 bc why 3
+    like '* A read of the store is under way for *, and 1 lookup waits for it.
+*' "$out"
+    bc raw CONFIG SET store-hang no >/dev/null
+    wait "$asker" || fail "get: status $?"
+    like '3*' "$(<answer)"
+}
+
+test_why_as_json_is_an_object_or_an_array() {
+    start_bookd
+    exits 0 bc why 3 --json
+    like '{"key":"book:3","table":"books","state":"absent",*"flight":"no"}' "$out"
+    exits 0 bc get 3
+    exits 0 bc why 3 4 --json
+    like '[[]
+{"key":"book:3",*"age-ms":*,"bytes":*},
+{"key":"book:4",*}
+]' "$out"
+    exits 2 bc why three
+    exits 2 bc why
+    exits 3 "$bookctl" -p 1 why 3
+}
+
+test_simulate_makes_the_store_fail_and_work_again() {
+    start_bookd --enable-simulate-command yes
+    exits 0 bc simulate errors 100% delay 1ms tail 1%x10
+    equal '' "$out$err"
+    exits 4 bc get 3
+    exits 0 bc simulate off
+    until_true bc get 3 2>/dev/null >&2
+    exits 4 bc simulate delay
+    exits 4 bc simulate nonsense 3
+    exits 2 bc simulate
+}
+
+test_simulate_is_refused_unless_enabled() {
+    start_bookd
+    exits 4 bc simulate delay 100ms
+    like '*enable-simulate-command yes*' "$err"
+}
+
 # ---- ping, stat, raw ----
 
 test_ping_measures() {
@@ -448,7 +572,7 @@ test_stat_is_readable_and_complete() {
     bc get 3 >/dev/null
     bc get 3 >/dev/null
     exits 0 bc stat
-    like "bookd     *on 127.0.0.1:$port, process *clients   * now*cache     1 copy*lookups   2; 50.0% from the cache, 50.0% from the store*store     sqlite:*bookd.db; 1 read,*" "$out"
+    like "bookd     *on 127.0.0.1:$port, process *clients   * now*cache     1 copy*lookups   2; 50.0% from the cache, 50.0% from the store*races *failures  0 timeouts, 0 busy, 0 down; 0 more *store     sqlite:*bookd.db; 1 read,*" "$out"
     exits 0 bc stat --json
     like '{*"lookups": 2,*"store_reads": 1,*}' "$out"
 }
@@ -557,7 +681,8 @@ test_every_command_has_help() {
     exits 0 "$bookctl" help
     local overview=$out
     expect "$overview" "$bookctl" --help
-    for name in get list add set rm import export demo ping stat raw help; do
+    for name in get why list add set rm import export demo ping stat raw \
+        simulate help; do
         like "*
   $name  *" "$overview"
         exits 0 "$bookctl" help "$name"
@@ -599,7 +724,7 @@ test_completion_offers_what_the_tables_say() {
     completes '--color --count' demo --c
     completes 'auto always' --color a
     completes 'title=' add t
-    completes 'set stat' help s
+    completes 'set stat simulate' help s
     completes '' get 3
     : >books.csv
     completes books.csv import boo

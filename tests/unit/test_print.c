@@ -116,6 +116,32 @@ static void test_a_cell_is_exactly_as_wide_as_it_should(void **state)
     }
 }
 
+static void test_a_duration_has_the_units_that_matter(void **state)
+{
+    static const struct {
+        int64_t ms;
+        const char *expected;
+    } cases[] = {
+        {0, "0 ms"},
+        {999, "999 ms"},
+        {1000, "1.0 s"},
+        {59999, "59.9 s"},
+        {60000, "1 min 0 s"},
+        {3599999, "59 min 59 s"},
+        {3600000, "1 h 0 min"},
+        {INT64_C(86400000) * 3 + 7200000, "3 d 2 h"},
+    };
+    struct buf b = {0};
+    (void)state;
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        buf_clear(&b);
+        print_duration(&b, cases[i].ms);
+        assert_string_equal(buf_string(&b), cases[i].expected);
+    }
+    buf_destroy(&b);
+}
+
 static void test_styles_show_only_where_there_are_colours(void **state)
 {
     const struct terminal plain = {.is_terminal = true};
@@ -259,6 +285,7 @@ int main(void)
         cmocka_unit_test(test_lines_stay_lines),
         cmocka_unit_test(test_widths_are_columns_of_the_terminal),
         cmocka_unit_test(test_a_cell_is_exactly_as_wide_as_it_should),
+        cmocka_unit_test(test_a_duration_has_the_units_that_matter),
         cmocka_unit_test(test_styles_show_only_where_there_are_colours),
         cmocka_unit_test(test_utf8_is_told_from_what_is_not),
         cmocka_unit_test(test_rows_in_every_format),
