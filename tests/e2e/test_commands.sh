@@ -406,6 +406,35 @@ test_book_get() {
     expect_like '%4|$5|value|_|$6|source|$5|store|*' ask3 'BOOK.GET book:99'
 }
 
+test_book_get_within_bounds() {
+    start_bookd
+    both 'BOOK.GET book:3 MAXAGE' '-ERR syntax error|'
+    both 'BOOK.GET book:3 WHAT 1' '-ERR syntax error|'
+    both 'BOOK.GET book:3 WAIT -1' \
+        '-ERR WAIT takes a number of milliseconds, 0 or more|'
+    expect_like "%4|\$5|value|\$${#book3}|$book3|\$6|source|\$5|store|*" \
+        ask3 'BOOK.GET book:3 maxage 0 stale 0 wait 60000'
+    expect_like '\*8|$5|value|$13|{"year":1937}|$6|source|$5|store|*' \
+        ask 'BOOK.GET book:2 FIELDS year'
+}
+
+test_book_why() {
+    start_bookd
+    expect '*12|$5|table|$5|books|$5|state|$6|absent|$7|answers|$5|store|$6|reason|$16|there is no copy|$4|race|$5|stale|$6|flight|$2|no|' \
+        ask 'BOOK.WHY book:3'
+    expect_like '%6|$5|table|$5|plain|*' ask3 'BOOK.WHY nothing'
+    cli GET book:3 >/dev/null
+    expect_like '%14|*|$6|origin|$4|miss|*|$5|bytes|:*|' ask3 'BOOK.WHY book:3'
+}
+
+test_book_simulate() {
+    start_bookd --enable-simulate-command yes
+    both 'BOOK.SIMULATE delay 1ms tail 1%x10 errors 0%' '+OK|'
+    both 'BOOK.SIMULATE off' '+OK|'
+    both 'BOOK.SIMULATE delay' '-ERR syntax error|'
+    both 'BOOK.SIMULATE what 1' '-ERR syntax error|'
+}
+
 test_book_evict() {
     start_bookd
     both 'GET book:2\r\nBOOK.EVICT book:2 book:3' \

@@ -54,8 +54,8 @@ test_race_always_asks_the_store_each_time_and_the_cache_answers() {
     until_true info_is fills 2
     expect cache source_of book:1
     until_true info_is fills 3
-    expect '3 2 2 0' infos store_reads lookup_races races_won_by_cache \
-        races_won_by_store
+    expect '3 2 2 0' infos store_reads lookup_races outcome_race_cache \
+        outcome_race_store
 }
 
 test_race_always_brings_the_rows_of_other_writers_into_the_cache() {
@@ -91,7 +91,7 @@ test_race_stale_answers_from_a_stale_copy_and_refreshes_it() {
     expect 'The Hobbit' cli HGET book:2 title
     until_true title_is book:2 Changed
     at_least 1 "$(info refreshes)" "refreshes"
-    at_least 1 "$(info lookup_stale_answers)" "stale answers"
+    at_least 1 "$(info outcome_stale_hit)" "stale answers"
 }
 
 test_race_never_asks_the_store_about_a_stale_copy() {
@@ -105,7 +105,7 @@ test_beyond_stale_while_revalidate_the_store_answers() {
     start_bookd --max-age 0s --stale-while-revalidate 0s
     expect store source_of book:1
     expect store source_of book:1
-    expect '2 0' infos store_reads lookup_stale_answers
+    expect '2 0' infos store_reads outcome_stale_hit
 }
 
 test_policies_change_at_run_time() {
@@ -124,7 +124,7 @@ test_a_missing_row_is_remembered() {
     start_bookd
     expect store source_of book:99
     expect cache source_of book:99
-    expect '1 1 1' infos store_reads lookup_negative_answers \
+    expect '1 1 1' infos store_reads outcome_negative_hit \
         cache_negative_entries
 }
 
@@ -181,7 +181,7 @@ a_client_left() {
     hang_up
     until_true info_is fills "$attempt"
     expect cache source_of "$key"
-    [ "$(info lookup_abandoned)" -gt 0 ]
+    [ "$(info outcome_abandoned)" -gt 0 ]
 }
 
 test_mget_asks_for_all_keys_at_once() {
@@ -245,7 +245,7 @@ a_delete_came_between() {
 
 test_a_failed_store_is_an_error_and_never_a_missing_row() {
     local command
-    start_bookd --store-error-rate 100%
+    start_bookd --store-error-rate 100% --breaker-failures 0
     for command in 'GET book:1' 'GET book:99' 'GET plain' 'MGET book:1 plain' \
         'EXISTS book:1' 'TYPE book:1' 'HGET book:1 title' 'HGETALL book:1' \
         'HLEN book:1' 'HMGET book:1 title' 'STRLEN book:1' 'TTL plain' \
@@ -254,7 +254,7 @@ test_a_failed_store_is_an_error_and_never_a_missing_row() {
         expect_like 'STOREDOWN *' cli $command
     done
     at_least 13 "$(info store_errors)" "errors"
-    at_least 13 "$(info lookup_error_answers)" "error answers"
+    at_least 13 "$(info outcome_down)" "lookups that failed"
 }
 
 test_a_failure_is_not_remembered() {
@@ -269,7 +269,7 @@ test_a_stale_copy_answers_when_the_store_fails() {
     expect store source_of book:1
     set_config max-age 0s stale-while-revalidate 0s store-error-rate 100%
     expect cache source_of book:1
-    expect 1 info lookup_stale_if_error_answers
+    expect 1 info outcome_stale_if_error
 }
 
 test_beyond_stale_if_error_no_copy_answers() {
@@ -305,7 +305,8 @@ test_a_slow_store_is_given_up() {
     start_bookd --store-delay 1h --store-timeout 20ms
     expect_like 'STORETIMEOUT *' cli GET book:1
     expect_like 'STORETIMEOUT *' cli GET book:1
-    expect '2 1 1' infos store_timeouts store_reads flights_joined
+    # A read that is given up holds its key no longer.
+    expect '2 2 1' infos outcome_timeout store_reads flights_let_go
 }
 
 test_a_stale_copy_answers_when_the_store_is_too_slow() {
@@ -313,7 +314,7 @@ test_a_stale_copy_answers_when_the_store_is_too_slow() {
     expect store source_of book:1
     set_config max-age 0s stale-while-revalidate 0s store-delay 1h
     expect cache source_of book:1
-    expect 1 info lookup_stale_if_error_answers
+    expect 1 info outcome_stale_if_error
 }
 
 test_each_waiter_has_a_deadline_of_its_own() {
@@ -321,9 +322,8 @@ test_each_waiter_has_a_deadline_of_its_own() {
     dial
     say 'GET book:1\r\n'
     until_true info_is store_reads 1
-    set_config store-timeout 20ms
-    expect_like 'STORETIMEOUT *' cli GET book:1
-    expect '1 1' infos store_timeouts flights_joined
+    expect_like 'STORETIMEOUT *' cli BOOK.GET book:1 WAIT 20
+    expect '1 1 1' infos outcome_timeout flights_joined flights
     set_config shutdown-timeout 0s
 }
 
@@ -334,7 +334,7 @@ test_a_full_queue_is_busy() {
     say 'GET book:1\r\nGET book:2\r\n'
     until_true info_is store_reads 2
     expect_like 'STOREBUSY *' cli GET book:3
-    expect 1 info store_busy
+    expect 1 info outcome_busy
 }
 
 test_a_stale_copy_answers_when_the_store_is_busy() {
