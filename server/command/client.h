@@ -28,9 +28,8 @@ struct command;
 struct request;
 struct server;
 
-#define CLIENT_ADDRESS_SIZE \
-    128 /* "[v6]:port", or the path of a unix socket. \
-                                 */
+/* Room for "[v6]:port", or for the path of a unix socket. */
+#define CLIENT_ADDRESS_SIZE 128
 
 struct client {
     struct server *server; /* Borrowed: the parts that commands work on. */
