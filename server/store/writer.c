@@ -44,6 +44,10 @@
 #define RETRY_LOCKED_US 20000
 #define RETRY_FAILED_US 1000000
 
+/* The alarm rings at least this often while a write waits for its time, as
+ * 'behind-interval' may be lowered. */
+#define ALARM_US 1000000
+
 struct store_writer {
     struct store_writer_options with;
     struct chan *writes; /* Of struct store_write *. */
@@ -440,7 +444,8 @@ static void run(void *arg)
     while (w->open || w->first != NULL) {
         drain(w);
         const int64_t due = due_us(w);
-        if (due <= clock_now_us()) {
+        const int64_t now_us = clock_now_us();
+        if (due <= now_us) {
             commit_group(w);
             continue;
         }
@@ -448,7 +453,7 @@ static void run(void *arg)
             break;
         }
         if (due != INT64_MAX) {
-            arm(w, due);
+            arm(w, due < now_us + ALARM_US ? due : now_us + ALARM_US);
         }
         wait(w);
     }
