@@ -81,8 +81,9 @@ size_t shard_expire(struct shard *s, int64_t wall_ms, size_t max,
                     size_t *n_dropped);
 
 /* Appends entries from position '*at' on to 'out', each as shard_next() reads
- * it, at least 'count' if there are; '*at' is 0 again at the end. */
-size_t shard_scan(struct shard *s, uint32_t *at, size_t count, struct buf *out);
+ * it, at least 'n_wanted' if there are; '*at' is 0 again at the end. */
+size_t shard_scan(struct shard *s, uint32_t *at, size_t n_wanted,
+                  struct buf *out);
 
 /* Takes the next entry of shard_scan() off 'page'; false if that is empty.
  * '*key' is valid until the buffer changes. */

@@ -43,6 +43,11 @@
  * clients that send everything before they read anything. */
 #define OUTPUT_MAX ((size_t)64 << 20)
 
+/* Replies that wait for one before them may pass OUTPUT_MAX together, for
+ * nobody knew their sizes when they began.  Beyond this the client is
+ * disconnected, as by Redis' client-output-buffer-limit. */
+#define HELD_MAX ((size_t)1 << 30)
+
 /* Redis' limits for an inline command or a length, and on arguments. */
 #define INLINE_MAX ((size_t)64 * 1024)
 #define ARGS_MAX ((size_t)1024 * 1024)
@@ -192,6 +197,10 @@ static void on_finish(struct request *request)
     assert(loop_is_current(conn->conns->loop));
     if (request == conn->conns->running) {
         return; /* Before its handler returned: run_command() goes on. */
+    }
+    if (conn->requests.held_bytes > HELD_MAX) {
+        conn->overdrawn = true;
+        buf_destroy(&request->own); /* Nobody will read it. */
     }
     requests_count_finished(&conn->requests, request);
     conns_work_soon(conn);
@@ -406,6 +415,12 @@ static void read_on(struct conn *conn, bool reading)
 
 void conn_work(struct conn *conn, struct slice fresh)
 {
+    if (conn->overdrawn) {
+        log_warn("conn: closed, too much is owed to it addr=%s held_bytes=%zu",
+                 conn->client.address, conn->requests.held_bytes);
+        conn_close(conn);
+        return;
+    }
     conn->conns->now_us = clock_now_us();
     conns_lend_output(conn->conns, &conn->output);
     requests_take(&conn->requests, &conn->output);

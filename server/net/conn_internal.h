@@ -39,6 +39,7 @@ struct conn {
     bool class_waits; /* … namely a command of 'waiting_class', which may not
                          overlap with what runs. */
     bool queued;      /* In 'ready' of the loop. */
+    bool overdrawn;   /* Replies were dropped: it must be closed. */
     enum request_class waiting_class;
     struct resp_parser parser;
     struct buf input;

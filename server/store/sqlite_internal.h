@@ -22,6 +22,7 @@ struct sqlite3_value;
 
 struct engine_database {
     char *path; /* Owned; begins with '/' or "./". */
+    int claim;  /* Owned descriptor that holds the lock of sqlite_claim(). */
     const struct mappings *mappings;
     int durability; /* enum durability. */
 };
@@ -128,6 +129,12 @@ enum err sqlite_row_failed(struct sqlite3 *db, struct buf *detail);
 size_t sqlite_widest(const struct mappings *mappings);
 
 /* ---- sqlite_schema.c ---- */
+
+/* Takes the lock that keeps a second bookd from 'path', which exists; on
+ * success '*fdp' holds it until it is closed.  Errors: ERR_STORE_LOCKED,
+ * ERR_SYSTEM, with a sentence in 'detail'. */
+NODISCARD
+enum err sqlite_claim(const char *path, int *fdp, struct buf *detail);
 
 enum err sqlite_open(struct engine_database **databasep,
                      const struct engine_options *options, struct buf *detail);

@@ -364,11 +364,16 @@ enum err sqlite_open(struct engine_database **databasep,
     buf_append_string(&path, options->location[0] == '/' ? "" : "./");
     buf_append_string(&path, options->location);
 
-    const enum err err = open_file(buf_string(&path), options, detail);
+    int claim = -1;
+    enum err err = open_file(buf_string(&path), options, detail);
+    if (err == ERR_OK) {
+        err = sqlite_claim(buf_string(&path), &claim, detail);
+    }
     if (err == ERR_OK) {
         struct engine_database *database = xmalloc(sizeof(*database));
         *database = (struct engine_database){
             .path = xslicedup(buf_slice(&path)),
+            .claim = claim,
             .mappings = options->mappings,
             .durability = options->durability,
         };
@@ -380,6 +385,7 @@ enum err sqlite_open(struct engine_database **databasep,
 
 void sqlite_close(struct engine_database *database)
 {
+    close(database->claim);
     free(database->path);
     free(database);
 }

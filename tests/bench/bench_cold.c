@@ -124,14 +124,20 @@ static int64_t ask_all(void)
     return clock_real_us() - begin_us;
 }
 
+/* They were noted in the order they came, so they are sorted. */
+static double percentile_ms(size_t percent)
+{
+    const size_t place = (size_t)KEYS * percent / 100;
+
+    return (double)latency_us[place] / 1000;
+}
+
 static void print_round(int64_t wall_us)
 {
-    /* They were noted in the order they came, so they are sorted. */
     printf("%d cold keys, %d connections, delay %d ms: all after %.1f ms "
            "(first %.1f, median %.1f, p99 %.1f)\n",
            KEYS, CONNECTIONS, DELAY_MS, (double)wall_us / 1000,
-           (double)latency_us[0] / 1000, (double)latency_us[KEYS / 2] / 1000,
-           (double)latency_us[KEYS * 99 / 100] / 1000);
+           percentile_ms(0), percentile_ms(50), percentile_ms(99));
 }
 
 int main(void)

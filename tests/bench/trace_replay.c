@@ -27,9 +27,8 @@ static void replay(FILE *trace, struct cache *cache, struct score *score)
 {
     char *line = NULL;
     size_t capacity = 0;
-    ssize_t length;
 
-    while ((length = getline(&line, &capacity, trace)) >= 0) {
+    while (getline(&line, &capacity, trace) >= 0) {
         const size_t size = strcspn(line, "\r\n");
         const struct slice key = slice_make(line, size);
         const uint64_t hash = hash_bytes(key);

@@ -412,6 +412,37 @@ static void open_both(void *arg)
     conn_open(loop, &server, two->other);
 }
 
+/* A reply of 256 MB whose bytes nobody touches: it takes no memory. */
+static void finish_large(void *arg)
+{
+    struct request *request = arg;
+    const size_t size = (size_t)256 << 20;
+    (void)buf_reserve(request->reply.out, size);
+    buf_commit(request->reply.out, size);
+    request_finish(request);
+}
+
+static void test_a_client_that_is_owed_too_much_is_closed(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+
+    for (int i = 0; i < 7; i++) {
+        say(fd, "READ x\r\n");
+    }
+    struct request *first = next_held("x");
+    for (int i = 1; i <= 5; i++) {
+        assert_true(loop_post(loop, finish_large, next_held("x")));
+    }
+    settle();
+    assert_int_equal(clients_count(server.clients), 1);
+    assert_true(loop_post(loop, finish_large, next_held("x")));
+
+    expect_end(fd);
+    assert_ptr_equal(next_of(cancelled), first);
+    release(first);
+}
+
 static void test_a_busy_client_does_not_starve_another(void **state)
 {
     (void)state;
@@ -656,6 +687,7 @@ int main(void)
         TEST(test_what_waits_survives_more_input),
         TEST(test_pending_requests_are_bounded),
         TEST(test_a_client_that_does_not_read_is_not_served_further),
+        TEST(test_a_client_that_is_owed_too_much_is_closed),
         TEST(test_a_busy_client_does_not_starve_another),
         TEST(test_one_client_too_many_is_told),
         TEST(test_a_protocol_error_is_answered_in_its_turn),

@@ -318,6 +318,47 @@ static void test_a_damaged_page_fails_the_read_that_meets_it(void **state)
 /* ---- rights: asked for by a process that has none of root's ---- */
 
 /* Opens 'path' as nobody; what that said goes to 'detail'. */
+/* A child that serves the file until 'hold' ends. */
+static pid_t serve_elsewhere(int hold[2])
+{
+    int ready[2];
+    char byte = 0;
+
+    assert_int_equal(pipe(ready), 0);
+    assert_int_equal(pipe(hold), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct engine_options options = {.location = path,
+                                               .mappings = &mappings_builtin};
+        struct engine_database *database = NULL;
+        close(hold[1]);
+        if (engine_sqlite.open(&database, &options, &detail) == ERR_OK) {
+            (void)!write(ready[1], &byte, 1);
+            (void)!read(hold[0], &byte, 1); /* Ends when the parent closes. */
+        }
+        _exit(0);
+    }
+    close(ready[1]);
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    return child;
+}
+
+static void test_a_file_that_another_bookd_serves_is_refused(void **state)
+{
+    int hold[2];
+
+    (void)state;
+    const pid_t child = serve_elsewhere(hold);
+    assert_refused(ERR_STORE_LOCKED, "another bookd serves this file");
+    close(hold[1]);
+    close(hold[0]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+
+    assert_int_equal(open_at(path), ERR_OK); /* However the other ended. */
+}
+
 static enum err open_as_nobody(void)
 {
     int ends[2];
@@ -415,6 +456,7 @@ static void test_a_crash_while_creating_does_no_harm(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        CASE(test_a_file_that_another_bookd_serves_is_refused),
         CASE(test_a_file_that_is_not_there_is_created),
         CASE(test_an_empty_file_is_filled),
         CASE(test_an_empty_database_is_filled),
