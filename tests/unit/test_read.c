@@ -7,6 +7,7 @@
 
 #include "common/mem.h"
 #include "common/task.h"
+#include "server/admin/outcomes.h"
 #include "server/admin/stats.h"
 #include "tests/support/fake_client.h"
 
@@ -107,7 +108,7 @@ static void test_a_client_that_leaves_is_not_answered(void **state)
     /* The read went on and filled the cache. */
     assert_string_equal(CALL(c, "GET", "k"), "$5\r\nvalue\r\n");
     assert_int_equal(fake_store_reads(c->f->fake, "k"), 1);
-    assert_int_equal(stats_sum(STATS_lookup_abandoned), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_abandoned), 1);
 }
 
 static void test_a_client_may_leave_when_the_answer_is_on_its_way(void **state)
@@ -187,7 +188,7 @@ static void test_a_client_may_leave_with_some_keys_answered(void **state)
     release_reads(c);
 
     assert_string_equal(CALL(c, "GET", "k"), "$5\r\nvalue\r\n");
-    assert_int_equal(stats_sum(STATS_lookup_abandoned), 1);
+    assert_int_equal(outcomes_sum(OUTCOME_abandoned), 1);
 }
 
 /* ---- many large values ---- */
