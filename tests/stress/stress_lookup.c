@@ -1,14 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Lookups, writes, cancels, evictions, clears, failures of the store and
- * changes of its directives, all at once on a few keys and a cache too small
- * for them, round after round.
+ * Lookups (some within bounds of their own), writes, cancels, evictions, clears
+ * and changes of directives, all at once on a few keys and a cache too small
+ * for them, over a store that fails, hangs, is gone for a while or has a long
+ * tail, and a breaker in between; round after round.
+ *
+ *     stress_lookup [OPERATIONS]     until so many lookups and writes began
+ *                                    (STRESS_OPERATIONS says the same), or
+ *                                    for STRESS_SECONDS
  *
  * Each player is a loop: a thread with a home channel.  A key is written by
  * one player and looked up by all; what its history (support/history.h) does
  * not allow ends the program.  Besides: every lookup and every write is
- * answered exactly once unless it was cancelled; a round leaves no flight and
- * no timer; what is in the store in the end is what was acknowledged.
+ * answered exactly once unless it was cancelled; an answer says truly how it
+ * came about, and keeps the bounds of its lookup; the outcomes add up to the
+ * lookups; a round leaves no flight and no timer; what is in the store in the
+ * end is what was acknowledged.
  *
  * A round ends in one of three ways: the players wait for their answers; the
  * store closes while they wait; or they leave, and answers come to homes that
@@ -22,6 +29,7 @@
 #include "common/waitgroup.h"
 #include "server/admin/stats.h"
 #include "server/lookup/flight.h"
+#include "server/lookup/freshness.h"
 #include "server/lookup/record.h"
 #include "tests/support/history.h"
 #include "tests/support/lookup_fixture.h"
@@ -58,6 +66,7 @@ enum state { STATE_FREE, STATE_PENDING, STATE_ENDED };
 struct ask {
     struct player *player;
     struct key *key;
+    struct lookup_bounds bounds;
     struct history_look look;
     struct pending_lookup *pending;
     enum state state;
@@ -82,7 +91,7 @@ struct player {
     size_t n_writes;
 };
 
-static _Atomic uint64_t n_lookups, n_writes, n_cancelled, n_errors;
+static _Atomic uint64_t n_lookups, n_writes, n_cancelled, n_errors, n_checked;
 
 static uint32_t draw(struct player *p, uint32_t limit)
 {
@@ -124,18 +133,77 @@ static uint64_t value_number(struct slice value)
 
 /* ---- lookups ---- */
 
-static void check_answer(struct key *key, const struct history_look *look,
-                         const struct answer *a)
+static enum outcome outcome_of(enum err err)
 {
+    switch (err) {
+    case ERR_STORE_TIMEOUT:
+        return OUTCOME_timeout;
+    case ERR_STORE_BUSY:
+        return OUTCOME_busy;
+    default:
+        CHECK(err == ERR_STORE_DOWN || err == ERR_SHUTTING_DOWN);
+        return OUTCOME_down;
+    }
+}
+
+static int64_t sum_us(int64_t a, int64_t b)
+{
+    return a > FRESHNESS_NO_BOUND - b ? FRESHNESS_NO_BOUND : a + b;
+}
+
+/* Does the answer keep the bounds of its lookup, and name itself rightly?
+ * Copies of plain keys may be pinned, and then have no age. */
+static void check_way(const struct ask *ask, const struct answer *a)
+{
+    const struct lookup_bounds *bounds = &ask->bounds;
+    const bool waits = bounds->wait_us > 0;
+
+    CHECK(a->took_us >= 0 && a->age_us >= 0);
+    switch (a->how) {
+    case OUTCOME_fresh_hit:
+        CHECK(a->source == LOOKUP_CACHE && a->outcome == LOOKUP_FOUND);
+        CHECK(!ask->key->record || a->age_us < bounds->max_age_us);
+        break;
+    case OUTCOME_negative_hit:
+        CHECK(a->source == LOOKUP_CACHE && a->outcome == LOOKUP_MISS);
+        break;
+    case OUTCOME_stale_hit:
+    case OUTCOME_race_cache:
+        CHECK(a->source == LOOKUP_CACHE && a->outcome != LOOKUP_FAILED);
+        CHECK(!ask->key->record ||
+              a->age_us < sum_us(bounds->max_age_us, bounds->stale_us));
+        break;
+    case OUTCOME_miss:
+    case OUTCOME_joined:
+    case OUTCOME_race_store:
+        CHECK(waits && a->source == LOOKUP_STORE && a->age_us == 0);
+        CHECK(a->outcome != LOOKUP_FAILED);
+        break;
+    case OUTCOME_stale_if_error:
+        CHECK(a->source == LOOKUP_CACHE && a->outcome != LOOKUP_FAILED);
+        break;
+    case OUTCOME_impossible:
+        CHECK(ask->key->history.forgetful && a->outcome == LOOKUP_MISS);
+        break;
+    default:
+        CHECK(a->outcome == LOOKUP_FAILED && a->how == outcome_of(a->err));
+        break;
+    }
+}
+
+static void check_answer(const struct ask *ask, const struct answer *a)
+{
+    struct key *key = ask->key;
+    const struct history_look *look = &ask->look;
     struct slice value = a->bytes;
     enum column_type type;
 
+    n_checked++;
+    check_way(ask, a);
     CHECK((a->mapping != NULL) == key->record);
     switch (a->outcome) {
     case LOOKUP_FAILED:
         n_errors++;
-        CHECK(a->err == ERR_STORE_DOWN || a->err == ERR_STORE_TIMEOUT ||
-              a->err == ERR_STORE_BUSY || a->err == ERR_SHUTTING_DOWN);
         break;
     case LOOKUP_MISS:
         require(key, history_missed(&key->history, look, clock_wall_ms()));
@@ -158,26 +226,46 @@ static void on_answer(void *arg, const struct answer *answer)
     CHECK(a->state == STATE_PENDING);
     a->state = STATE_ENDED;
     a->player->n_asks--;
-    check_answer(a->key, &a->look, answer);
+    check_answer(a, answer);
+}
+
+static int64_t draw_bound(struct player *p)
+{
+    static const int64_t bounds_us[] = {
+        FRESHNESS_NO_BOUND, FRESHNESS_NO_BOUND, 0, 500, 3000, 50000};
+
+    return bounds_us[draw(p, ARRAY_LEN(bounds_us))];
+}
+
+static struct lookup_bounds draw_bounds(struct player *p)
+{
+    if (draw(p, 4) > 0) {
+        return (struct lookup_bounds){FRESHNESS_NO_BOUND, FRESHNESS_NO_BOUND,
+                                      FRESHNESS_NO_BOUND};
+    }
+    return (struct lookup_bounds){draw_bound(p), draw_bound(p), draw_bound(p)};
 }
 
 static void ask_key(struct player *p, struct ask *a)
 {
     struct key *key = &p->round->keys[draw(p, KEYS)];
-    const struct lookup_caller caller = {
-        .home = chan_tx(p->home), .done = on_answer, .arg = a};
+    const struct lookup_caller caller = {.home = chan_tx(p->home),
+                                         .done = on_answer,
+                                         .arg = a,
+                                         .start_us = clock_now_us()};
     struct answer answer;
 
     n_lookups++;
     *a = (struct ask){.player = p,
                       .key = key,
+                      .bounds = draw_bounds(p),
                       .look = history_look(&key->history, clock_wall_ms())};
     buf_clear(&p->scratch);
     a->pending = lookup_get(p->round->f->lookup, slice_from_string(key->text),
-                            &caller, &p->scratch, &answer);
+                            &a->bounds, &caller, &p->scratch, &answer);
     if (a->pending == NULL) {
         a->state = STATE_ENDED;
-        check_answer(key, &a->look, &answer);
+        check_answer(a, &answer);
     } else {
         a->state = STATE_PENDING;
         p->n_asks++;
@@ -321,6 +409,14 @@ static const struct setting {
     {"store-delay", {"0ms", "500us", "2ms", "5ms"}},
     {"store-jitter", {"0ms", "0ms", "1ms", "3ms"}},
     {"store-error-rate", {"0%", "0%", "2%", "20%"}},
+    {"store-tail-rate", {"0%", "0%", "1%", "10%"}},
+    {"store-tail-factor", {"10", "10", "1", "30"}},
+    {"store-hang", {"no", "no", "no", "yes"}},
+    {"store-outage-after", {"0s", "0s", "1ms", "5ms"}},
+    {"store-outage-for", {"0s", "0s", "2ms", "20ms"}},
+    {"breaker-failures", {"5", "5", "0", "1"}},
+    {"breaker-probe-interval", {"1ms", "1ms", "2ms", "10ms"}},
+    {"freshness-jitter", {"0%", "10%", "10%", "50%"}},
     {"store-concurrency", {"64", "64", "4", "1"}},
     {"store-queue", {"64", "64", "4", "0"}},
     {"behind-interval", {"1ms", "5ms", "20ms", "50ms"}},
@@ -331,6 +427,15 @@ static void change_setting(struct player *p)
     const struct setting *s = &settings[draw(p, ARRAY_LEN(settings))];
 
     fixture_set(p->round->f, s->directive, s->values[draw(p, 4)]);
+}
+
+/* A store that hangs or is gone stays so but for a short while, or nothing else
+ * would be seen. */
+static void heal_store(struct fixture *f)
+{
+    fixture_set(f, "store-hang", "no");
+    fixture_set(f, "store-outage-for", "0s");
+    fixture_set(f, "store-error-rate", "0%");
 }
 
 /* A commit that fails takes all writes of its group with it, and the deferred
@@ -379,6 +484,9 @@ static void disturb(struct player *p)
         if (draw(p, 20) == 0) {
             fail_store(p);
         }
+        break;
+    case 5:
+        heal_store(f);
         break;
     default:
         (void)lookup_evict(f->lookup, slice_from_string(key));
@@ -554,6 +662,7 @@ static void play_round(uint64_t number)
     round.over = true;
     wg_wait(&round.asking);
     if (round.ending == END_ANSWERED) {
+        heal_store(round.f);
         wg_wait(&playing);
     }
     close_store(&round);
@@ -561,6 +670,7 @@ static void play_round(uint64_t number)
 
     CHECK(flights_count(lookup_flights(round.f->lookup)) == 0);
     CHECK(timers_count(round.f->timers) == 0);
+    CHECK((uint64_t)outcomes_total() == n_lookups);
     check_store(&round);
     wg_destroy(&playing);
     wg_destroy(&round.asking);
@@ -571,25 +681,45 @@ static void play_round(uint64_t number)
     }
 }
 
-int main(void)
+/* How many operations are wanted; 0: as many as fit in the time. */
+static uint64_t wanted(int argc, char **argv)
 {
+    const char *text = argc > 1 ? argv[1] : getenv("STRESS_OPERATIONS");
+
+    return text == NULL ? 0 : strtoull(text, NULL, 10);
+}
+
+static void report(uint64_t n_rounds)
+{
+    printf("%" PRIu64 " rounds, %" PRIu64 " lookups (%" PRIu64
+           " cancelled, %" PRIu64 " failed), %" PRIu64 " writes\n",
+           n_rounds, n_lookups, n_cancelled, n_errors, n_writes);
+    for (size_t i = 0; i < OUTCOME_COUNT; i++) {
+        printf("%s %" PRId64 "%s", outcome_rows[i].name, outcomes_sum(i),
+               i + 1 < OUTCOME_COUNT ? ", " : "\n");
+    }
+    printf("fills %" PRId64 ", fenced %" PRId64 ", withdrawn %" PRId64
+           ", let go %" PRId64 "\n",
+           stats_sum(STATS_fills), stats_sum(STATS_fills_fenced),
+           stats_sum(STATS_reads_withdrawn), stats_sum(STATS_flights_let_go));
+    /* The first one would have ended the program. */
+    printf("%" PRIu64 " operations, %" PRIu64
+           " replies checked, 0 replies outside what the model permits\n",
+           n_lookups + n_writes, n_checked);
+}
+
+int main(int argc, char **argv)
+{
+    const uint64_t n_wanted = wanted(argc, argv);
     const int64_t end_us = stress_end_us();
     uint64_t number = 0;
 
     log_init();
     log_set_level(LOG_LEVEL_ERROR);
-    while (number < 3 || clock_real_us() < end_us) {
+    while (number < 3 || n_lookups + n_writes < n_wanted ||
+           (n_wanted == 0 && clock_real_us() < end_us)) {
         play_round(number++);
     }
-    printf("%" PRIu64 " rounds, %" PRIu64 " lookups (%" PRIu64
-           " cancelled, %" PRIu64 " failed), %" PRIu64 " writes\n",
-           number, n_lookups, n_cancelled, n_errors, n_writes);
-    printf("fills %" PRId64 ", fenced %" PRId64 ", joined %" PRId64
-           ", withdrawn %" PRId64 ", races won by the store %" PRId64
-           ", timeouts %" PRId64 "\n",
-           stats_sum(STATS_fills), stats_sum(STATS_fills_fenced),
-           stats_sum(STATS_flights_joined), stats_sum(STATS_reads_withdrawn),
-           stats_sum(STATS_races_won_by_store),
-           stats_sum(STATS_store_timeouts));
+    report(number);
     return 0;
 }
