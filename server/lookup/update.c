@@ -282,6 +282,11 @@ static bool start_behind(struct pending *p, struct update_result *result)
     const bool acknowledged = p->acknowledged;
     flights_unlock(flights, hash);
 
+    if (err == ERR_STORE_BUSY) {
+        /* Too many wait already: who writes on waits for the commit. */
+        p->write.deferred = false;
+        return start_through(p, result);
+    }
     if (err != ERR_OK) {
         pending_free(p);
         return refuse(result, err, "");

@@ -200,7 +200,9 @@ enum err store_walk_start(struct store *store, struct store_walk *walk)
 void store_describe(struct store *store, struct buf *out)
 {
     buf_printf(out, "store_engine:%s\r\n", store->engine->scheme);
-    buf_printf(out, "store_location:%s\r\n", buf_string(&store->location));
+    buf_append_string(out, "store_location:");
+    buf_append_slice(out, buf_slice(&store->location));
+    buf_append_string(out, "\r\n");
     store_pool_describe(store->pool, out);
     store_writer_describe(store->writer, out);
 }

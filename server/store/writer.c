@@ -31,9 +31,11 @@
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
 
-/* Writes that wait in the channel, and deferred writes that wait anywhere;
- * beyond it, ERR_STORE_BUSY. */
-#define QUEUE_MAX 65536
+/* Beyond these, ERR_STORE_BUSY.  Deferred writes are bounded well below the
+ * channel, so that who is refused one can still wait for its commit: what is
+ * left holds all that 64 connections may have under way, 1024 each. */
+#define DEFERRED_MAX 65536
+#define QUEUE_MAX 131072
 
 /* Writes and bytes of one transaction, and so of deferred writes that wait.
  * Large enough to make the fsync cheap, small enough to commit in well under
@@ -468,10 +470,10 @@ static bool admit_deferred(struct store_writer *writer)
     const size_t before =
         atomic_fetch_add_explicit(&writer->n_deferred, 1, memory_order_relaxed);
 
-    if (before >= QUEUE_MAX) {
+    if (before >= DEFERRED_MAX) {
         atomic_fetch_sub_explicit(&writer->n_deferred, 1, memory_order_relaxed);
     }
-    return before < QUEUE_MAX;
+    return before < DEFERRED_MAX;
 }
 
 enum err store_writer_start(struct store_writer *writer,

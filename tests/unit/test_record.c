@@ -199,6 +199,79 @@ static void test_no_memory_leaves_the_buffer_alone(void **state)
     buf_destroy(&out);
 }
 
+/* Appends the columns 'indices' of a record of 'title' after "json: ". */
+static void chosen_json(struct store_column title, const size_t *indices,
+                        size_t n, struct buf *json)
+{
+    struct buf record = {0};
+
+    encode(title, &record);
+    buf_append_string(json, "json: ");
+    record_append_json(&mappings_builtin.list[0], buf_slice(&record), indices,
+                       n, json);
+    buf_destroy(&record);
+}
+
+static void test_chosen_columns_are_an_object_in_the_order_asked(void **state)
+{
+    static const struct {
+        size_t indices[4];
+        size_t n;
+        const char *json;
+    } cases[] = {
+        {{0}, 0, "json: {}"},
+        {{1}, 1, "json: {\"title\":\"a\\\"b\"}"},
+        {{3, 0}, 2, "json: {\"year\":null,\"id\":3}"},
+        {{1, 1}, 2, "json: {\"title\":\"a\\\"b\",\"title\":\"a\\\"b\"}"},
+        {{0, 1, 2, 3},
+         4,
+         "json: {\"id\":3,\"title\":\"a\\\"b\",\"author\":null,\"year\":null}"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf json = {0};
+
+        chosen_json((struct store_column){COLUMN_TEXT, SLICE("a\"b")},
+                    cases[i].indices, cases[i].n, &json);
+
+        assert_string_equal(buf_string(&json), cases[i].json);
+        buf_destroy(&json);
+    }
+}
+
+/* Whatever its type: what is chosen reads as it does in the whole object. */
+static void test_a_chosen_column_reads_as_in_the_whole_record(void **state)
+{
+    static const struct {
+        struct store_column title;
+        const char *json;
+    } cases[] = {
+        {{COLUMN_NULL, SLICE("")}, "null"},
+        {{COLUMN_TEXT, SLICE("")}, "\"\""},
+        {{COLUMN_TEXT, SLICE("\xF0\x90\x80")}, "\"\xEF\xBF\xBD\""},
+        {{COLUMN_INTEGER, SLICE("-7")}, "-7"},
+        {{COLUMN_REAL, SLICE("1.5")}, "1.5"},
+        {{COLUMN_REAL, SLICE("-Inf")}, "null"},
+        {{COLUMN_BLOB, SLICE("\x01\x02")}, "\"AQI=\""},
+        {{COLUMN_BLOB, SLICE("")}, "\"\""},
+    };
+    const size_t title = 1;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct buf json = {0};
+        struct buf expected = {0};
+
+        chosen_json(cases[i].title, &title, 1, &json);
+        buf_printf(&expected, "json: {\"title\":%s}", cases[i].json);
+
+        assert_string_equal(buf_string(&json), buf_string(&expected));
+        buf_destroy(&json);
+        buf_destroy(&expected);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +281,8 @@ int main(void)
         cmocka_unit_test(test_any_bytes_come_back_whole),
         cmocka_unit_test(test_a_record_is_appended_to_what_is_there),
         cmocka_unit_test(test_no_memory_leaves_the_buffer_alone),
+        cmocka_unit_test(test_chosen_columns_are_an_object_in_the_order_asked),
+        cmocka_unit_test(test_a_chosen_column_reads_as_in_the_whole_record),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -531,7 +531,7 @@ static void test_close_tries_again_before_it_gives_up(void **state)
 
 static void test_too_many_writes_are_refused_and_the_rest_is_kept(void **state)
 {
-    const size_t n = 80000;
+    const size_t n = 140000;
     struct store_write *writes = make_many(n, false);
     struct written first;
     size_t n_taken = 0;
@@ -548,7 +548,7 @@ static void test_too_many_writes_are_refused_and_the_rest_is_kept(void **state)
     wg_done(&many);
 
     assert_int_equal(err, ERR_STORE_BUSY);
-    assert_int_equal(n_taken, 65536);
+    assert_int_equal(n_taken, 131072);
     let_go(&first);
     wg_wait(&many);
     assert_int_equal(n_many_failed, 0);

@@ -4,6 +4,7 @@
  */
 #include "common/clock.h"
 #include "common/hash.h"
+#include "common/mem.h"
 #include "server/admin/stats.h"
 #include "tests/support/lookup_fixture.h"
 
@@ -11,6 +12,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <cmocka.h>
 
 #define OLD_BOOK "{\"id\":3,\"title\":\"Old\",\"author\":null,\"year\":null}"
@@ -332,6 +334,33 @@ static void test_a_write_that_the_store_refuses_late_is_not_kept(void **state)
     assert_answer(f, "k", "old");
 }
 
+/* More than the store lets wait; the cache must hold them too. */
+#define N_CROWD 65600
+
+static void test_who_writes_faster_than_the_store_waits_for_it(void **state)
+{
+    struct fixture *f = *state;
+    struct written *w = xcalloc(N_CROWD, sizeof *w);
+    size_t n_waiting = 0;
+
+    fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    for (size_t i = 0; i < N_CROWD; i++) {
+        char key[32];
+        snprintf(key, sizeof key, "k%zu", i);
+        fixture_put(f, key, "v", &w[i]);
+        n_waiting += !w[i].answered;
+    }
+    assert_in_range(n_waiting, 1, N_CROWD - 1);
+    fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+
+    for (size_t i = 0; i < N_CROWD; i++) {
+        fixture_run_write(f, &w[i]);
+        assert_int_equal(w[i].result.err, ERR_OK);
+        written_free(&w[i]);
+    }
+    free(w);
+}
+
 static void test_closing_commits_what_was_acknowledged(void **state)
 {
     struct fixture *f = *state;
@@ -384,6 +413,7 @@ int main(void)
         BEHIND(test_a_dirty_copy_answers_alone_under_race_always),
         BEHIND(test_what_memory_cannot_hold_is_committed_at_once),
         BEHIND(test_a_write_that_the_store_refuses_late_is_not_kept),
+        BEHIND(test_who_writes_faster_than_the_store_waits_for_it),
         BEHIND(test_closing_commits_what_was_acknowledged),
         cmocka_unit_test_setup_teardown(
             test_none_keeps_plain_keys_in_memory_only, set_up_none, tear_down),
