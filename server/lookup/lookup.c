@@ -192,6 +192,16 @@ static void apply_expiry(struct copy *copy)
     }
 }
 
+/* May the copy answer, as the store does not? */
+static bool is_good_without_store(const struct question *q,
+                                  const struct copy *copy, int64_t now_us)
+{
+    /* What failed has not won the race, whoever was first. */
+    return freshness_good_on_error(&q->rules, copy, now_us) ||
+           (q->race == RACE_ALWAYS &&
+            freshness_of(&q->rules, copy, now_us) != COPY_OLD);
+}
+
 /* The store failed with 'err': answers from a copy that is young enough for
  * that, or with the error. */
 static void answer_without_store(const struct question *q, enum err err,
@@ -203,7 +213,7 @@ static void answer_without_store(const struct question *q, enum err err,
 
     if (cache_get(q->lookup->parts.cache, q->key, q->hash, 0, &copy, scratch)) {
         apply_expiry(&copy);
-        if (freshness_good_on_error(&q->rules, &copy, now_us)) {
+        if (is_good_without_store(q, &copy, now_us)) {
             answer_from_copy(
                 answer, OUTCOME_stale_if_error, &copy,
                 slice_make(buf_data(scratch) + begin, scratch->size - begin),
@@ -239,13 +249,15 @@ static void deliver(struct waiter *waiter)
 {
     struct pending_lookup *p =
         container_of(waiter, struct pending_lookup, waiter);
-    const struct question q = {.lookup = p->lookup,
-                               .mapping = p->mapping,
-                               .key = slice_make(p->key, p->key_size),
-                               .hash = p->hash,
-                               .start_us = p->start_us,
-                               .rules = freshness_rules(p->lookup->parts.config,
-                                                        table_of(p->mapping))};
+    const struct question q = {
+        .lookup = p->lookup,
+        .mapping = p->mapping,
+        .key = slice_make(p->key, p->key_size),
+        .hash = p->hash,
+        .start_us = p->start_us,
+        .race = p->how == OUTCOME_race_store ? RACE_ALWAYS : RACE_NEVER,
+        .rules =
+            freshness_rules(p->lookup->parts.config, table_of(p->mapping))};
     struct answer answer = {0};
     struct buf scratch = {0};
 
