@@ -17,6 +17,10 @@
  * lookups; a round leaves no flight and no timer; what is in the store in the
  * end is what was acknowledged.
  *
+ * One row more is changed by nobody but another program, so that copies of it
+ * get old.  Every other round has short windows that stay as they are, and no
+ * answer may show a row that was replaced longer ago than they allow.
+ *
  * A round ends in one of three ways: the players wait for their answers; the
  * store closes while they wait; or they leave, and answers come to homes that
  * are closed.
@@ -51,8 +55,20 @@ struct key {
     struct history history;
 };
 
+/* The row that another program changes: the n-th time to number n. */
+#define CHANGES_MAX 4096
+#define OUTSIDE_ID "900"
+
+struct outside {
+    _Atomic uint64_t n_changes;              /* Release/acquire. */
+    _Atomic int64_t changed_us[CHANGES_MAX]; /* When that was done, at last. */
+};
+
 struct round {
     struct fixture *f;
+    bool tight; /* Has the windows of 'tight', for all its time. */
+    struct outside outside;
+    struct key outside_key; /* Without a history. */
     enum ending ending;
     bool durable; /* Plain keys reach the store. */
     _Atomic bool over;
@@ -68,6 +84,7 @@ struct ask {
     struct key *key;
     struct lookup_bounds bounds;
     struct history_look look;
+    int64_t start_us;
     struct pending_lookup *pending;
     enum state state;
 };
@@ -129,6 +146,47 @@ static uint64_t value_number(struct slice value)
     CHECK(slice_equal(value, buf_slice(&expected)));
     buf_destroy(&expected);
     return number;
+}
+
+/* ---- the row that changes outside ---- */
+
+static const char *const tight[][2] = {{"max-age", "2ms"},
+                                       {"freshness-jitter", "10%"},
+                                       {"stale-while-revalidate", "3ms"},
+                                       {"stale-if-error", "5ms"},
+                                       {"store-timeout", "5ms"}};
+
+/* max-age and its jitter and the longer window; a read that is joined is not
+ * even as old as store-timeout. */
+#define TIGHT_US (2000 + 200 + 5000)
+
+/* By the first player only. */
+static void change_outside(struct round *round)
+{
+    struct outside *o = &round->outside;
+    const uint64_t number = o->n_changes + 1;
+    struct buf title = {0};
+
+    if (number < CHANGES_MAX) {
+        make_value(number, &title);
+        fake_store_set_book(round->f->fake, OUTSIDE_ID, buf_string(&title),
+                            NULL, NULL);
+        o->changed_us[number] = clock_now_us();
+        atomic_store_explicit(&o->n_changes, number, memory_order_release);
+    }
+    buf_destroy(&title);
+}
+
+static void check_outside(const struct round *round, uint64_t number,
+                          int64_t start_us)
+{
+    const struct outside *o = &round->outside;
+    const uint64_t n_changes =
+        atomic_load_explicit(&o->n_changes, memory_order_acquire);
+
+    CHECK(number <= n_changes + 1); /* The next may be under way. */
+    CHECK(!round->tight || number >= n_changes ||
+          o->changed_us[number + 1] > start_us - TIGHT_US);
 }
 
 /* ---- lookups ---- */
@@ -197,10 +255,28 @@ static void check_way(const struct ask *ask, const struct answer *a)
     }
 }
 
+static const char *judge_number(const struct ask *ask, uint64_t number)
+{
+    const struct round *round = ask->player->round;
+
+    if (ask->key == &round->outside_key) {
+        check_outside(round, number, ask->start_us);
+        return NULL;
+    }
+    return history_found(&ask->key->history, &ask->look, number);
+}
+
+static const char *judge_miss(const struct ask *ask)
+{
+    if (ask->key == &ask->player->round->outside_key) {
+        return "missed, and was always there";
+    }
+    return history_missed(&ask->key->history, &ask->look, clock_wall_ms());
+}
+
 static void check_answer(const struct ask *ask, const struct answer *a)
 {
     struct key *key = ask->key;
-    const struct history_look *look = &ask->look;
     struct slice value = a->bytes;
     enum column_type type;
 
@@ -212,7 +288,7 @@ static void check_answer(const struct ask *ask, const struct answer *a)
         n_errors++;
         break;
     case LOOKUP_MISS:
-        require(key, history_missed(&key->history, look, clock_wall_ms()));
+        require(key, judge_miss(ask));
         break;
     case LOOKUP_FOUND:
         if (key->record) {
@@ -220,7 +296,7 @@ static void check_answer(const struct ask *ask, const struct answer *a)
                               slice_from_string(key->text + 5)));
             value = record_column(value, 1, &type);
         }
-        require(key, history_found(&key->history, look, value_number(value)));
+        require(key, judge_number(ask, value_number(value)));
         break;
     }
 }
@@ -254,7 +330,8 @@ static struct lookup_bounds draw_bounds(struct player *p)
 
 static void ask_key(struct player *p, struct ask *a)
 {
-    struct key *key = &p->round->keys[draw(p, KEYS)];
+    struct key *key = draw(p, 8) == 0 ? &p->round->outside_key
+                                      : &p->round->keys[draw(p, KEYS)];
     const struct lookup_caller caller = {.home = chan_tx(p->home),
                                          .done = on_answer,
                                          .arg = a,
@@ -265,6 +342,7 @@ static void ask_key(struct player *p, struct ask *a)
     *a = (struct ask){.player = p,
                       .key = key,
                       .bounds = draw_bounds(p),
+                      .start_us = caller.start_us,
                       .look = history_look(&key->history, clock_wall_ms())};
     buf_clear(&p->scratch);
     a->pending = lookup_get(p->round->f->lookup, slice_from_string(key->text),
@@ -406,12 +484,14 @@ static const struct setting {
     const char *directive;
     const char *values[4];
 } settings[] = {
-    {"race", {"stale", "never", "always", "always"}},
     {"max-age", {"60s", "60s", "2ms", "0s"}},
+    {"freshness-jitter", {"0%", "10%", "10%", "50%"}},
     {"stale-while-revalidate", {"5m", "5m", "2ms", "0s"}},
     {"stale-if-error", {"1h", "1h", "5ms", "0s"}},
-    {"negative-max-age", {"5s", "5s", "2ms", "0s"}},
     {"store-timeout", {"5s", "5s", "20ms", "1ms"}},
+#define WINDOWS 5 /* Those above, as in 'tight'. */
+    {"negative-max-age", {"5s", "5s", "2ms", "0s"}},
+    {"race", {"stale", "never", "always", "always"}},
     {"store-delay", {"0ms", "500us", "2ms", "5ms"}},
     {"store-jitter", {"0ms", "0ms", "1ms", "3ms"}},
     {"store-error-rate", {"0%", "0%", "2%", "20%"}},
@@ -422,7 +502,6 @@ static const struct setting {
     {"store-outage-for", {"0s", "0s", "2ms", "20ms"}},
     {"breaker-failures", {"5", "5", "0", "1"}},
     {"breaker-probe-interval", {"1ms", "1ms", "2ms", "10ms"}},
-    {"freshness-jitter", {"0%", "10%", "10%", "50%"}},
     {"store-concurrency", {"64", "64", "4", "1"}},
     {"store-queue", {"64", "64", "4", "0"}},
     {"behind-interval", {"1ms", "5ms", "20ms", "50ms"}},
@@ -430,9 +509,12 @@ static const struct setting {
 
 static void change_setting(struct player *p)
 {
-    const struct setting *s = &settings[draw(p, ARRAY_LEN(settings))];
+    const uint32_t i = draw(p, ARRAY_LEN(settings));
 
-    fixture_set(p->round->f, s->directive, s->values[draw(p, 4)]);
+    if (i >= WINDOWS || !p->round->tight) {
+        fixture_set(p->round->f, settings[i].directive,
+                    settings[i].values[draw(p, 4)]);
+    }
 }
 
 /* A store that hangs or is gone stays so but for a short while, or nothing else
@@ -522,6 +604,9 @@ static void act(struct player *p)
     struct write *w = &p->writes[draw(p, WRITES)];
     const uint32_t what = draw(p, 100);
 
+    if (p->index == 0 && draw(p, 50) == 0) {
+        change_outside(p->round);
+    }
     if (what < 70) {
         if (a->state != STATE_PENDING) {
             ask_key(p, a);
@@ -641,9 +726,16 @@ static void open_round(struct round *round, uint64_t number)
     memset(round, 0, sizeof *round);
     round->ending = (enum ending)(number % ENDINGS);
     round->durable = mode != 2;
+    round->tight = number % 8 < 4; /* With each mode and each ending. */
     round->f = fixture_new(directives);
     cache_set_max_bytes(round->f->cache, CACHE_BYTES);
+    for (size_t i = 0; round->tight && i < ARRAY_LEN(tight); i++) {
+        fixture_set(round->f, tight[i][0], tight[i][1]);
+    }
     make_keys(round);
+    round->outside_key =
+        (struct key){.text = "book:" OUTSIDE_ID, .record = true};
+    fake_store_set_book(round->f->fake, OUTSIDE_ID, "0:", NULL, NULL);
     wg_init(&round->asking);
 }
 
