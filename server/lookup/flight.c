@@ -34,21 +34,24 @@
 struct flight {
     struct store_read read;
     struct flights *flights; /* Borrowed. */
-    _Atomic int refs;
     uint64_t hash;
-    int64_t start_us; /* When the store was asked. */
+    _Atomic int refs;
     /* Written by row() before done(); constant after it. */
-    struct buf bytes;
-    struct copy copy;
-    bool found;
     enum err err;
+    struct buf bytes;
+    struct copy
+        copy; /* 'filled_us' is set earlier: the store was asked then. */
 
     /* Guarded by the shard's lock. */
     struct flight *next;    /* The chain. */
     struct waiter *waiters; /* Last joined first. */
-    bool in_table;          /* False: done, or fenced. */
 
-    size_t key_size;
+    bool in_table; /* False: done, or fenced. */
+
+    /* Small things last: thousands wait at once, in 256 bytes each if their
+     * keys are short. */
+    bool found; /* As 'err'. */
+    uint32_t key_size;
     char key[];
 };
 
@@ -343,7 +346,7 @@ static void on_done(struct store_read *read, enum err err)
     }
     f->err = err;
     f->copy.origin = read->refresh ? COPY_FROM_REFRESH : COPY_FROM_MISS;
-    f->copy.store_us = (uint32_t)(clock_now_us() - f->start_us);
+    f->copy.store_us = (uint32_t)(clock_now_us() - f->copy.filled_us);
     if (err == ERR_OK && !f->found) {
         f->copy.kind = COPY_NEGATIVE;
     }
@@ -373,7 +376,11 @@ static void on_done(struct store_read *read, enum err err)
 static struct flight *new_flight(struct flights *flights, struct slice key,
                                  uint64_t hash, bool refresh)
 {
-    struct flight *f = try_malloc(sizeof *f + key.size);
+    /* Not sizeof: the key begins within the padding that ends it. */
+    const size_t size = offsetof(struct flight, key) + key.size;
+    struct flight *f = key.size > UINT32_MAX
+                           ? NULL
+                           : try_malloc(size < sizeof *f ? sizeof *f : size);
 
     if (f == NULL) {
         return NULL;
@@ -381,11 +388,10 @@ static struct flight *new_flight(struct flights *flights, struct slice key,
     *f = (struct flight){.flights = flights,
                          .refs = 1,
                          .hash = hash,
-                         .start_us = clock_now_us(),
-                         .key_size = key.size,
+                         .copy.filled_us = clock_now_us(),
+                         .key_size = (uint32_t)key.size,
                          .in_table = true};
     memcpy(f->key, key.data, key.size);
-    f->copy.filled_us = f->start_us;
     f->read.refresh = refresh;
     f->read.row = on_row;
     f->read.done = on_done;
@@ -432,7 +438,7 @@ static struct flight *find_young(struct flights *flights,
 {
     struct flight *f = find(shard, key, hash);
 
-    if (f != NULL && clock_now_us() - f->start_us >=
+    if (f != NULL && clock_now_us() - f->copy.filled_us >=
                          config_number(flights->config, CONFIG_store_timeout)) {
         unlink_flight(shard, f);
         stats_count(STATS_flights_let_go);
@@ -560,7 +566,8 @@ bool flights_view(struct flights *flights, struct slice key, uint64_t hash,
     mutex_lock(&shard->lock);
     const struct flight *f = find(shard, key, hash);
     if (f != NULL) {
-        *view = (struct flight_view){.age_us = clock_now_us() - f->start_us};
+        *view =
+            (struct flight_view){.age_us = clock_now_us() - f->copy.filled_us};
         for (const struct waiter *w = f->waiters; w != NULL; w = w->next) {
             view->n_waiters +=
                 atomic_load_explicit(&w->winner, memory_order_relaxed) ==
