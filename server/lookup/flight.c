@@ -39,8 +39,7 @@ struct flight {
     /* Written by row() before done(); constant after it. */
     enum err err;
     struct buf bytes;
-    struct copy
-        copy; /* 'filled_us' is set earlier: the store was asked then. */
+    struct copy copy; /* But 'filled_us', when the store was asked. */
 
     /* Guarded by the shard's lock. */
     struct flight *next;    /* The chain. */
@@ -376,11 +375,8 @@ static void on_done(struct store_read *read, enum err err)
 static struct flight *new_flight(struct flights *flights, struct slice key,
                                  uint64_t hash, bool refresh)
 {
-    /* Not sizeof: the key begins within the padding that ends it. */
-    const size_t size = offsetof(struct flight, key) + key.size;
-    struct flight *f = key.size > UINT32_MAX
-                           ? NULL
-                           : try_malloc(size < sizeof *f ? sizeof *f : size);
+    struct flight *f =
+        key.size <= UINT32_MAX ? try_malloc(sizeof *f + key.size) : NULL;
 
     if (f == NULL) {
         return NULL;
