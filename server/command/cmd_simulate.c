@@ -10,9 +10,12 @@
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
 
+#include <assert.h>
+
 struct simulation {
     struct request *request;
     struct config_batch *batch;
+    bool has_outage;
 };
 
 /* Adds one directive; replies on error. */
@@ -65,7 +68,7 @@ static bool duration(struct slice text, int64_t *us)
 }
 
 /* "5s..35s": from then to then, counted from now. */
-static bool add_outage(const struct simulation *s, struct slice value)
+static bool add_outage(struct simulation *s, struct slice value)
 {
     struct slice from, to;
     struct buf length = {0};
@@ -78,11 +81,32 @@ static bool add_outage(const struct simulation *s, struct slice value)
                     "like 5s..35s");
         return false;
     }
+    s->has_outage = true;
     buf_printf(&length, "%lldus", (long long)(to_us - from_us));
     const bool added = add(s, CONFIG_store_outage_after, from) &&
                        add(s, CONFIG_store_outage_for, buf_slice(&length));
     buf_destroy(&length);
+    s->has_outage = added;
     return added;
+}
+
+/* Ends the outage that there is: one of the same length would be no change,
+ * and not be counted anew. */
+static void end_outage(struct config *config)
+{
+    const bool ended = config_set(config, CONFIG_store_outage_for, SLICE("0s"),
+                                  NULL) == ERR_OK;
+
+    assert(ended);
+    (void)ended;
+}
+
+static void end_outage(struct config *config)
+{
+    struct buf detail = {0};
+
+    (void)!config_set(config, CONFIG_store_outage_for, SLICE("0s"), &detail);
+    buf_destroy(&detail);
 }
 
 /* Everything as a store that works. */
@@ -96,7 +120,7 @@ static bool add_off(const struct simulation *s)
            add(s, CONFIG_store_outage_for, SLICE("0s"));
 }
 
-static bool add_option(const struct simulation *s, size_t i)
+static bool add_option(struct simulation *s, size_t i)
 {
     struct request *r = s->request;
 
@@ -137,7 +161,7 @@ enum command_status cmd_book_simulate(struct request *r)
                     "enable-simulate-command yes");
         return COMMAND_DONE;
     }
-    const struct simulation s = {.request = r, .batch = config_batch_new()};
+    struct simulation s = {.request = r, .batch = config_batch_new()};
     bool good = true;
     if (r->argc == 2 && arg_is(r, 1, "off")) {
         good = add_off(&s);
@@ -146,7 +170,13 @@ enum command_status cmd_book_simulate(struct request *r)
             good = add_option(&s, i);
         }
     }
+    if (good && s.has_outage) {
+        end_outage(config);
+    }
     if (good) {
+        if (s.has_outage) {
+            end_outage(config); /* The same length again is a new outage. */
+        }
         config_commit(config, s.batch);
         reply_ok(&r->reply);
     }
