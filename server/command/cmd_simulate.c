@@ -81,7 +81,6 @@ static bool add_outage(struct simulation *s, struct slice value)
                     "like 5s..35s");
         return false;
     }
-    s->has_outage = true;
     buf_printf(&length, "%lldus", (long long)(to_us - from_us));
     const bool added = add(s, CONFIG_store_outage_after, from) &&
                        add(s, CONFIG_store_outage_for, buf_slice(&length));
@@ -94,18 +93,12 @@ static bool add_outage(struct simulation *s, struct slice value)
  * and not be counted anew. */
 static void end_outage(struct config *config)
 {
-    const bool ended = config_set(config, CONFIG_store_outage_for, SLICE("0s"),
-                                  NULL) == ERR_OK;
-
-    assert(ended);
-    (void)ended;
-}
-
-static void end_outage(struct config *config)
-{
     struct buf detail = {0};
+    const enum err err =
+        config_set(config, CONFIG_store_outage_for, SLICE("0s"), &detail);
 
-    (void)!config_set(config, CONFIG_store_outage_for, SLICE("0s"), &detail);
+    assert(err == ERR_OK);
+    (void)err;
     buf_destroy(&detail);
 }
 
@@ -170,12 +163,9 @@ enum command_status cmd_book_simulate(struct request *r)
             good = add_option(&s, i);
         }
     }
-    if (good && s.has_outage) {
-        end_outage(config);
-    }
     if (good) {
         if (s.has_outage) {
-            end_outage(config); /* The same length again is a new outage. */
+            end_outage(config);
         }
         config_commit(config, s.batch);
         reply_ok(&r->reply);

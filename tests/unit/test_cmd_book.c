@@ -446,6 +446,22 @@ static void test_an_outage_begins_and_ends_when_told(void **state)
     assert_string_equal(CALL(c, "GET", "book:4"), "$-1\r\n");
 }
 
+static void test_an_outage_told_again_begins_again(void **state)
+{
+    struct fake_client *c = *state;
+
+    fixture_set(c->f, "stale-if-error", "0s");
+    (void)CALL(c, "BOOK.SIMULATE", "outage", "1s..6s");
+    clock_advance(6 * SECOND);
+    (void)CALL(c, "BOOK.SIMULATE", "outage", "1s..6s");
+    clock_advance(SECOND);
+    assert_true(begins(CALL(c, "GET", "book:4"), "-STOREDOWN "));
+    (void)CALL(c, "BOOK.SIMULATE", "outage", "10s..15s");
+    assert_string_equal(CALL(c, "GET", "book:4"), "$-1\r\n");
+    (void)CALL(c, "BOOK.SIMULATE", "outage", "0s..5s");
+    assert_true(begins(CALL(c, "GET", "book:5"), "-STOREDOWN "));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -470,6 +486,7 @@ int main(void)
         TEST(test_simulate_sets_all_that_is_named),
         TEST(test_simulate_sets_all_or_nothing),
         TEST(test_an_outage_begins_and_ends_when_told),
+        TEST(test_an_outage_told_again_begins_again),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
