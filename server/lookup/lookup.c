@@ -393,6 +393,12 @@ static void answer_alone(const struct question *q, const struct probe *probe,
     }
 }
 
+/* 'race always': is the copy good enough to win? */
+static bool cache_may_win(const struct question *q, const struct probe *probe)
+{
+    return q->race == RACE_ALWAYS && probe->freshness != COPY_OLD;
+}
+
 static void answer_cache_won(const struct probe *probe, int64_t now_us,
                              struct answer *answer)
 {
@@ -424,8 +430,6 @@ static struct pending_lookup *ask_store(const struct question *q,
                                         struct buf *scratch,
                                         struct answer *answer)
 {
-    const bool cache_may_win =
-        q->race == RACE_ALWAYS && probe->freshness != COPY_OLD;
     struct pending_lookup *p = new_pending(q, caller);
 
     if (p == NULL) {
@@ -442,13 +446,14 @@ static struct pending_lookup *ask_store(const struct question *q,
         if (join == FLIGHT_JOINED) {
             stats_count(STATS_flights_joined);
         }
-        return cache_may_win && cache_wins(p, probe, answer) ? NULL : p;
+        return cache_may_win(q, probe) && cache_wins(p, probe, answer) ? NULL
+                                                                       : p;
     case FLIGHT_CHANGED:
         *again = true;
         break;
     case FLIGHT_REFUSED:
     case FLIGHT_BROKEN:
-        if (cache_may_win) {
+        if (cache_may_win(q, probe)) {
             stats_count(STATS_refreshes_skipped);
             answer_cache_won(probe, q->start_us, answer);
         } else {
@@ -467,16 +472,17 @@ static void ask_without_waiting(const struct question *q,
                                 const struct probe *probe, bool *again,
                                 struct buf *scratch, struct answer *answer)
 {
-    switch (refresh(q, seen_version(probe))) {
-    case FLIGHT_CHANGED:
+    const enum flight_join join = refresh(q, seen_version(probe));
+
+    if (join == FLIGHT_CHANGED) {
         *again = true;
-        return;
-    case FLIGHT_BROKEN:
-        answer_without_store(q, ERR_STORE_DOWN, scratch, answer);
-        return;
-    default:
-        answer_without_store(q, ERR_STORE_TIMEOUT, scratch, answer);
-        return;
+    } else if (cache_may_win(q, probe)) {
+        stats_count(STATS_lookup_races);
+        answer_cache_won(probe, q->start_us, answer);
+    } else {
+        answer_without_store(
+            q, join == FLIGHT_BROKEN ? ERR_STORE_DOWN : ERR_STORE_TIMEOUT,
+            scratch, answer);
     }
 }
 

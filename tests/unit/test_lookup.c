@@ -569,6 +569,22 @@ static void test_no_wait_takes_what_there_is_now(void **state)
     asked_free(&a);
 }
 
+static void test_no_wait_is_a_race_that_the_cache_wins(void **state)
+{
+    struct fixture *f = *state;
+    struct lookup_bounds bounds = no_bounds();
+    struct asked a;
+
+    warm(f);
+    fixture_set(f, "race", "always");
+    bounds.wait_us = 0;
+    fixture_ask_within(f, "book:3", &bounds, &a);
+    assert_true(a.answered);
+    assert_int_equal(a.answer.how, OUTCOME_race_cache);
+    settle(f, "book:3");
+    asked_free(&a);
+}
+
 /* ---- flights that hang, a store that is down ---- */
 
 static void test_a_flight_that_hangs_lets_go_of_its_key(void **state)
@@ -769,6 +785,7 @@ int main(void)
         TEST(test_an_age_of_nothing_asks_the_store),
         TEST(test_a_stale_bound_lets_an_older_copy_answer_meanwhile),
         TEST(test_a_wait_that_ends_takes_the_copy_that_is_allowed),
+        TEST(test_no_wait_is_a_race_that_the_cache_wins),
         TEST(test_no_wait_takes_what_there_is_now),
         TEST(test_a_flight_that_hangs_lets_go_of_its_key),
         TEST(test_a_broken_store_is_down_at_once_and_copies_answer),
