@@ -25,10 +25,11 @@ config() {
     cli CONFIG GET "$1" | sed -n 2p
 }
 
-# Milliseconds since 'since_us'.
 now_us() {
     echo "${EPOCHREALTIME/[.,]/}"
 }
+
+# ms_since US: milliseconds since then.
 ms_since() {
     echo $((($(now_us) - $1) / 1000))
 }
@@ -216,6 +217,14 @@ test_an_outage_begins_and_ends_when_it_is_told_to() {
 a_read_fails() {
     i=$((i + 1))
     fails_with STOREDOWN "book:$i"
+}
+
+test_an_outage_of_the_same_length_counts_anew() {
+    start_fragile_bookd --breaker-failures 0
+    simulate outage 1h..2h
+    expect store source_of book:1
+    simulate outage 0s..1h
+    expect_like 'STOREDOWN *' cli GET book:2
 }
 
 test_copies_answer_during_an_outage() {
