@@ -137,13 +137,19 @@ int64_t outcomes_table_sum(enum outcome outcome, int table)
     return n;
 }
 
+static int64_t total(const struct outcome_counts *from)
+{
+    int64_t sum = 0;
+    for (enum outcome o = 0; o < OUTCOME_COUNT; o++) {
+        sum += overall(from, o);
+    }
+    return sum;
+}
+
 int64_t outcomes_total(void)
 {
     struct outcome_counts *sum = snapshot();
-    int64_t n = 0;
-    for (enum outcome o = 0; o < OUTCOME_COUNT; o++) {
-        n += overall(sum, o);
-    }
+    const int64_t n = total(sum);
     free(sum);
     return n;
 }
@@ -170,6 +176,7 @@ static void print_table(const struct outcome_counts *from, const char *name,
 void outcomes_print(const char *const *tables, size_t n, struct buf *out)
 {
     struct outcome_counts *sum = snapshot();
+    buf_printf(out, "lookups:%lld\r\n", (long long)total(sum));
     for (enum outcome o = 0; o < OUTCOME_COUNT; o++) {
         buf_printf(out, "outcome_%s:%lld\r\n", outcome_rows[o].name,
                    (long long)overall(sum, o));

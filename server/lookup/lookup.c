@@ -141,7 +141,6 @@ static bool is_impossible(const struct question *q, struct slice id)
 static void count_answer(const struct question *q, const struct answer *answer)
 {
     outcomes_count(answer->how, table_of(q->mapping), answer->took_us);
-    stats_count(STATS_lookups);
     if (answer->outcome == LOOKUP_FAILED) {
         return;
     }
@@ -281,7 +280,6 @@ static void deliver(struct waiter *waiter)
 void lookup_cancel(struct pending_lookup *p)
 {
     assert(!p->cancelled);
-    stats_count(STATS_lookups);
     outcomes_count(OUTCOME_abandoned, table_of(p->mapping),
                    clock_now_us() - p->start_us);
     p->cancelled = true;

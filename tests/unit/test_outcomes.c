@@ -92,7 +92,7 @@ static void count_and_wait(void *arg)
     struct gate *gate = arg;
     for (int i = 0; i < ROUNDS; i++) {
         outcomes_count(OUTCOME_fresh_hit, 0, i);
-        stats_count(STATS_lookups);
+        stats_count(STATS_lookup_races);
     }
     wg_done(&gate->counted);
     wg_wait(&gate->open);
@@ -123,7 +123,7 @@ static void test_threads_that_run_and_that_ended_are_summed(void **state)
     }
 
     assert_int_equal(outcomes_sum(OUTCOME_fresh_hit), THREADS * ROUNDS);
-    assert_int_equal(stats_sum(STATS_lookups), THREADS * ROUNDS);
+    assert_int_equal(stats_sum(STATS_lookup_races), THREADS * ROUNDS);
     wg_destroy(&gate.open);
     wg_destroy(&gate.counted);
 }
@@ -159,7 +159,7 @@ static void test_counts_print_overall_then_by_table(void **state)
 
     outcomes_print(tables, 2, &out);
 
-    assert_printed(&out, "outcome_fresh_hit:2\r\n");
+    assert_printed(&out, "lookups:3\r\noutcome_fresh_hit:2\r\n");
     assert_printed(&out, "outcome_miss:0\r\n");
     assert_printed(&out, "\r\noutcome_books_fresh_hit:1\r\n"
                          "outcome_authors_fresh_hit:1\r\n"

@@ -35,7 +35,7 @@ static void count_and_wait(void *arg)
 {
     struct gate *gate = arg;
     for (int i = 0; i < ROUNDS; i++) {
-        stats_count(STATS_lookups);
+        stats_count(STATS_lookup_races);
     }
     stats_add(STATS_store_reads, 3);
     wg_done(&gate->counted);
@@ -70,11 +70,11 @@ static void test_a_sum_is_over_all_threads(void **state)
     struct thread threads[THREADS];
     struct gate gate;
     start(threads, &gate);
-    stats_add(STATS_lookups, 5);
+    stats_add(STATS_lookup_races, 5);
 
     wg_wait(&gate.counted);
 
-    assert_int_equal(stats_sum(STATS_lookups), THREADS * ROUNDS + 5);
+    assert_int_equal(stats_sum(STATS_lookup_races), THREADS * ROUNDS + 5);
     assert_int_equal(stats_sum(STATS_store_reads), THREADS * 3);
     finish(threads, &gate);
 }
@@ -88,7 +88,7 @@ static void test_what_an_ended_thread_counted_stays(void **state)
     start(threads, &gate);
     finish(threads, &gate);
 
-    assert_int_equal(stats_sum(STATS_lookups), THREADS * ROUNDS);
+    assert_int_equal(stats_sum(STATS_lookup_races), THREADS * ROUNDS);
 }
 
 static void test_a_reset_begins_at_zero_while_threads_run(void **state)
@@ -101,10 +101,10 @@ static void test_a_reset_begins_at_zero_while_threads_run(void **state)
 
     stats_reset();
 
-    assert_int_equal(stats_sum(STATS_lookups), 0);
-    stats_count(STATS_lookups);
+    assert_int_equal(stats_sum(STATS_lookup_races), 0);
+    stats_count(STATS_lookup_races);
     finish(threads, &gate);
-    assert_int_equal(stats_sum(STATS_lookups), 1);
+    assert_int_equal(stats_sum(STATS_lookup_races), 1);
 }
 
 static void test_all_sums_are_those_of_each(void **state)
@@ -112,7 +112,7 @@ static void test_all_sums_are_those_of_each(void **state)
     (void)state;
     int64_t sums[STATS_COUNT];
     stats_add(STATS_fills, 4);
-    stats_add(STATS_lookups, 2);
+    stats_add(STATS_lookup_races, 2);
 
     stats_sums(sums);
 
