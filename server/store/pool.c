@@ -481,6 +481,7 @@ static void plan_outage(void *arg)
 static enum store_start place(struct store_pool *pool, struct store_read *read,
                               size_t limit) REQUIRES(pool->lock)
 {
+    admit(pool); /* 'store-concurrency' may have grown. */
     if (read->refresh && pool->n_taken * 2 >= limit) {
         return STORE_REFUSED;
     }

@@ -322,6 +322,28 @@ static void test_the_queue_is_told_when_the_store_breaks(void **state)
     assert_int_equal(fake_store_calls(bed.fake, FAKE_READ), 1);
 }
 
+static void test_more_slots_are_for_those_that_wait(void **state)
+{
+    struct asked a[3];
+
+    (void)state;
+    store_bed_set(&bed, "store-concurrency", "1");
+    open_store();
+    fake_store_hold_key(bed.fake, FAKE_READ, FAKE_BEFORE, "book:1");
+    assert_int_equal(ask(bed.store, &a[0], "book:1"), STORE_STARTED);
+    fake_store_wait_held(bed.fake, FAKE_READ, FAKE_BEFORE, 1);
+    assert_int_equal(ask(bed.store, &a[1], "book:2"), STORE_QUEUED);
+    store_bed_set(&bed, "store-concurrency", "3");
+
+    assert_int_equal(ask(bed.store, &a[2], "book:3"), STORE_STARTED);
+    asked_wait(&a[1]);
+    asked_wait(&a[2]);
+    fake_store_release_key(bed.fake, FAKE_READ, FAKE_BEFORE, "book:1");
+    for (size_t i = 0; i < ARRAY_LEN(a); i++) {
+        asked_destroy(&a[i]);
+    }
+}
+
 static void test_one_read_probes_each_interval(void **state)
 {
     (void)state;
@@ -534,6 +556,7 @@ int main(void)
         CASE(test_what_is_the_reads_own_fault_breaks_nothing),
         CASE(test_a_store_that_hangs_breaks),
         CASE(test_the_queue_is_told_when_the_store_breaks),
+        CASE(test_more_slots_are_for_those_that_wait),
         CASE(test_one_read_probes_each_interval),
         CASE(test_the_store_comes_back_without_a_stampede),
         CASE(test_a_failure_on_the_way_back_breaks_it_again),
