@@ -111,10 +111,27 @@ enum command_status cmd_hget(struct request *r)
     return read_key(r, r->argv[1], answer_hget);
 }
 
+/* Of the values of all columns named from argument 2 on; each may be named
+ * many times. */
+static size_t columns_bytes(const struct request *r, const struct answer *a)
+{
+    size_t bytes = 0;
+
+    for (size_t i = 2; i < r->argc; i++) {
+        struct slice value;
+        bytes += column_named(a, r->argv[i], &value) ? value.size : 0;
+    }
+    return bytes;
+}
+
 static void answer_hmget(struct request *r, const struct answer *a)
 {
     if (a->outcome == LOOKUP_FOUND && a->mapping == NULL) {
         reply_err(&r->reply, ERR_WRONG_TYPE, NULL);
+        return;
+    }
+    if (a->outcome == LOOKUP_FOUND && columns_bytes(r, a) > READ_BYTES_MAX) {
+        reply_err(&r->reply, ERR_TOO_BIG, "ask for fewer columns at once");
         return;
     }
     reply_array(&r->reply, r->argc - 2);

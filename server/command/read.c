@@ -62,10 +62,6 @@ enum command_status read_key_within(struct request *request, struct slice key,
 
 /* ---- many keys ---- */
 
-/* Bytes of all values together, for a short command can name a large value many
- * times: as many as the default maxmemory. */
-#define GATHERED_BYTES_MAX ((size_t)256 << 20)
-
 struct gather;
 
 struct item {
@@ -120,7 +116,7 @@ static void limit_bytes(struct gather *g, struct answer *latest)
         latest->bytes = SLICE("");
         buf_clear(&g->bytes);
     }
-    if (g->too_big || g->bytes.size > GATHERED_BYTES_MAX) {
+    if (g->too_big || g->bytes.size > READ_BYTES_MAX) {
         g->too_big = true;
         buf_destroy(&g->bytes);
     }

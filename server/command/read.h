@@ -19,6 +19,10 @@
 #include "server/command/command.h"
 #include "server/lookup/lookup.h"
 
+/* Bytes of all values that one command may answer, for a short command can name
+ * a large value many times: as many as the default maxmemory. */
+#define READ_BYTES_MAX ((size_t)256 << 20)
+
 /* Looks up one key. */
 enum command_status read_key(struct request *request, struct slice key,
                              request_answer_fn *on_answer);

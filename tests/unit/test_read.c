@@ -325,6 +325,27 @@ static void survive_always(struct fake_client *c, const char *const *words,
     }
 }
 
+static void test_a_large_column_is_not_answered_without_limit(void **state)
+{
+    enum { NAMES = 300 };
+    struct fake_client *c = *state;
+    const char *words[NAMES + 3] = {"HMGET", "book:8"};
+    char *title = xmalloc(1 << 20);
+
+    memset(title, 'x', (1 << 20) - 1);
+    title[(1 << 20) - 1] = '\0';
+    fake_store_set_book(c->f->fake, "8", title, NULL, NULL);
+    for (size_t i = 0; i < NAMES; i++) {
+        words[i + 2] = "title"; /* 300 MB of it. */
+    }
+
+    assert_string_equal(
+        fake_client_take(c, fake_client_begin(c, words)),
+        "-ERR the value is larger than the server accepts: ask for fewer "
+        "columns at once\r\n");
+    free(title);
+}
+
 static void test_no_memory_is_an_error_for_one_key(void **state)
 {
     struct fake_client *c = *state;
@@ -377,6 +398,7 @@ int main(void)
         LARGE(test_values_that_are_too_much_are_refused),
         LARGE(test_keys_are_counted_however_large_their_values),
         TEST(test_no_memory_is_an_error_for_one_key),
+        TEST(test_a_large_column_is_not_answered_without_limit),
         TEST(test_no_memory_is_an_error_for_many_keys),
         TEST(test_no_memory_for_a_row_is_an_error_and_not_cached),
     };
