@@ -73,26 +73,40 @@ static bool get_options(struct request *r, struct get_options *options)
     return true;
 }
 
-/* Appends the named columns of a record as a JSON object; replies on error. */
+static bool is_among(const size_t *indices, size_t n, size_t index)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (indices[i] == index) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Appends the named columns of a record as a JSON object, each once; replies on
+ * error. */
 static bool append_fields(struct request *r, const struct answer *a,
                           size_t first, struct buf *json)
 {
-    const size_t n = r->argc - first;
+    size_t n = 0;
 
     if (a->mapping == NULL) {
         reply_err(&r->reply, ERR_WRONG_TYPE, NULL);
         return false;
     }
-    size_t *indices = xmalloc(n * sizeof *indices);
-    for (size_t i = 0; i < n; i++) {
-        const struct slice name = r->argv[first + i];
-        indices[i] = mapping_column(a->mapping, name);
-        if (indices[i] == a->mapping->n_columns) {
+    size_t *indices = xmalloc(a->mapping->n_columns * sizeof *indices);
+    for (size_t i = first; i < r->argc; i++) {
+        const struct slice name = r->argv[i];
+        const size_t index = mapping_column(a->mapping, name);
+        if (index == a->mapping->n_columns) {
             reply_errorf(&r->reply, "ERR %s has no column \"%.*s\"",
                          a->mapping->table,
                          (int)(name.size < 128 ? name.size : 128), name.data);
             free(indices);
             return false;
+        }
+        if (!is_among(indices, n, index)) {
+            indices[n++] = index;
         }
     }
     record_append_json(a->mapping, a->bytes, indices, n, json);
