@@ -42,8 +42,9 @@ int64_t outcomes_table_sum(enum outcome outcome, int table);
 int64_t outcomes_total(void);
 void outcomes_reset(void); /* Called by stats_reset(). */
 
-/* "lookups:N", their total; "outcome_fresh_hit:N" lines, then "outcome_<table>_fresh_hit:N" for each of
- * 'n' tables (plain keys as "plain"); zero counts of tables are left out. */
+/* "lookups:N", their total; "outcome_fresh_hit:N" lines, then
+ * "outcome_<table>_fresh_hit:N" for each of 'n' tables (plain keys as "plain");
+ * zero counts of tables are left out. */
 void outcomes_print(const char *const *tables, size_t n, struct buf *out);
 /* "latency_fresh_hit_us:count=…,p50=…,p90=…,p99=…,p99.9=…,max=…" for each
  * outcome that happened, and "latency_all_us" over all. */

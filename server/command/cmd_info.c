@@ -155,9 +155,9 @@ static void info_lookup(const struct server *server, struct buf *out)
     for (size_t i = 0; i < mappings->count; i++) {
         tables[i] = mappings->list[i].table;
     }
+    outcomes_print(tables, mappings->count, out);
     stats_print("Lookup", out);
     lookup_describe(server->lookup, out);
-    outcomes_print(tables, mappings->count, out);
     free(tables);
 }
 

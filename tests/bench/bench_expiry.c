@@ -102,7 +102,7 @@ static void measure(const struct daemon *d, const char *max_age,
            (long long)histogram_quantile(latency, 0.999),
            (long long)histogram_max(latency));
     fflush(stdout);
-    CHECK(rate <= CAPACITY / 2 * 1.05);
+    CHECK(rate <= 0.5 * CAPACITY * 1.05);
     free(latency);
 }
 

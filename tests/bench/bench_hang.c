@@ -91,7 +91,10 @@ static void ask_misses(struct phase *p)
 {
     static double owed;
 
-    for (owed += p->misses_per_tick; owed >= 1; owed--) {
+    owed += p->misses_per_tick;
+    const size_t n = (size_t)owed;
+    owed -= (double)n;
+    for (size_t i = 0; i < n; i++) {
         CHECK(next_miss < KEYS);
         next_miss++;
         load_ask(&conns[HIT_CONNECTIONS + next_miss % MISS_CONNECTIONS],
