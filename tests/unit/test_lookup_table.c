@@ -359,8 +359,8 @@ static void fill_all(struct fixture *f)
 {
     for (int i = 0; i < KEYS; i++) {
         struct asked a;
-        char key[16];
-        char id[8];
+        char key[32];
+        char id[16];
         snprintf(id, sizeof id, "%d", i);
         snprintf(key, sizeof key, "book:%d", i);
         fake_store_set_book(f->fake, id, "old", NULL, NULL);
@@ -379,7 +379,7 @@ static int64_t oldest_answer(struct fixture *f, int64_t until)
     for (int64_t age = 0; age <= until; age += STEP) {
         for (int i = 0; i < KEYS; i++) {
             struct asked a;
-            char key[16];
+            char key[32];
             snprintf(key, sizeof key, "book:%d", i);
             (void)ask_text(f, key, &a);
             if (a.answer.outcome == LOOKUP_FOUND &&
