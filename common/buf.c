@@ -97,6 +97,21 @@ void buf_append_slice(struct buf *b, struct slice s)
     buf_append(b, s.data, s.size);
 }
 
+bool buf_try_append_slice(struct buf *b, struct slice s)
+{
+    if (s.size == 0) {
+        return true;
+    }
+    char *const room = buf_try_reserve(b, s.size);
+
+    if (room == NULL) {
+        return false;
+    }
+    memcpy(room, s.data, s.size);
+    buf_commit(b, s.size);
+    return true;
+}
+
 void buf_append_string(struct buf *b, const char *string)
 {
     buf_append(b, string, strlen(string));

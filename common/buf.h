@@ -62,6 +62,10 @@ static inline void buf_commit(struct buf *b, size_t size)
 /* 'data' must not lie in 'b' itself: growing moves the content. */
 void buf_append(struct buf *b, const void *data, size_t size);
 void buf_append_slice(struct buf *b, struct slice s);
+/* As buf_append_slice(), but returns false, and changes nothing, when memory is
+ * exhausted. */
+NODISCARD
+bool buf_try_append_slice(struct buf *b, struct slice s);
 void buf_append_string(struct buf *b, const char *string);
 void buf_append_char(struct buf *b, char c);
 void buf_append_int64(struct buf *b, int64_t value);

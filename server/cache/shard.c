@@ -97,18 +97,10 @@ bool shard_get(struct shard *s, const struct key *key, int64_t wall_ms,
     rwlock_rdlock(&s->lock);
     struct entry *const e = index_find(&s->index, key);
     if (e != NULL && !entry_expired(e, wall_ms)) {
-        const struct slice value = entry_value(e);
-        char *const room =
-            out == NULL ? NULL : buf_try_reserve(out, value.size);
-
-        found = out == NULL || room != NULL;
+        found = out == NULL || buf_try_append_slice(out, entry_value(e));
         if (found) {
             policy_visit(e);
             *copy = entry_copy(e);
-        }
-        if (room != NULL) {
-            memcpy(room, value.data, value.size);
-            buf_commit(out, value.size);
         }
     }
     rwlock_rdunlock(&s->lock);

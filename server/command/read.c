@@ -129,14 +129,11 @@ static void keep_bytes(struct gather *g, struct item *item, struct slice bytes)
     if (bytes.size == 0) {
         return;
     }
-    char *room = buf_try_reserve(&g->bytes, bytes.size);
-    if (room == NULL) {
+    item->at = g->bytes.size;
+    if (!buf_try_append_slice(&g->bytes, bytes)) {
         *answer = (struct answer){.outcome = LOOKUP_FAILED, .err = ERR_NOMEM};
         return;
     }
-    item->at = g->bytes.size;
-    memcpy(room, bytes.data, bytes.size);
-    buf_commit(&g->bytes, bytes.size);
     limit_bytes(g, answer);
 }
 

@@ -288,20 +288,6 @@ static void unlink_flight(struct flight_shard *shard, struct flight *f)
 
 /* ---- the store's side ---- */
 
-static enum err keep_value(struct slice value, struct buf *bytes)
-{
-    if (value.size == 0) {
-        return ERR_OK;
-    }
-    char *room = buf_try_reserve(bytes, value.size);
-    if (room == NULL) {
-        return ERR_NOMEM;
-    }
-    memcpy(room, value.data, value.size);
-    buf_commit(bytes, value.size);
-    return ERR_OK;
-}
-
 static void on_row(struct store_read *read, const struct store_row *row)
 {
     struct flight *f = container_of(read, struct flight, read);
@@ -313,7 +299,9 @@ static void on_row(struct store_read *read, const struct store_row *row)
     } else {
         f->copy.kind = COPY_STRING;
         f->copy.expires_ms = row->expires_ms;
-        f->err = keep_value(row->columns[0].bytes, &f->bytes);
+        f->err = buf_try_append_slice(&f->bytes, row->columns[0].bytes)
+                     ? ERR_OK
+                     : ERR_NOMEM;
     }
 }
 

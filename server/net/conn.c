@@ -287,19 +287,12 @@ static size_t run_commands(struct conn *conn, struct slice todo)
 
 static bool keep(struct conn *conn, struct slice bytes)
 {
-    if (bytes.size == 0) {
+    if (buf_try_append_slice(&conn->input, bytes)) {
         return true;
     }
-    char *to = buf_try_reserve(&conn->input, bytes.size);
-    if (to == NULL) {
-        log_warn(
-            "conn: closed, no memory for its input addr=%s input_bytes=%zu",
-            conn->client.address, conn->input.size);
-        return false;
-    }
-    memcpy(to, bytes.data, bytes.size);
-    buf_commit(&conn->input, bytes.size);
-    return true;
+    log_warn("conn: closed, no memory for its input addr=%s input_bytes=%zu",
+             conn->client.address, conn->input.size);
+    return false;
 }
 
 /* Usually the commands are whole and run from where they were read to; only

@@ -119,6 +119,23 @@ static void test_a_failed_reserve_changes_nothing(void **state)
     buf_destroy(&b);
 }
 
+static void test_a_failed_append_changes_nothing(void **state)
+{
+    static const char large[100000] = "x";
+    struct buf b = {.size = 0};
+    (void)state;
+
+    assert_true(buf_try_append_slice(&b, SLICE("kept")));
+    assert_true(buf_try_append_slice(&b, SLICE("")));
+    mem_fail_nth(1);
+    assert_false(buf_try_append_slice(&b, slice_make(large, sizeof(large))));
+    assert_content(&b, "kept");
+
+    assert_true(buf_try_append_slice(&b, SLICE(" on")));
+    assert_content(&b, "kept on");
+    buf_destroy(&b);
+}
+
 static void test_reserved_room_is_committed_in_part(void **state)
 {
     struct buf b = {.size = 0};
@@ -278,6 +295,7 @@ int main(void)
         cmocka_unit_test(test_steady_traffic_reuses_the_storage),
         cmocka_unit_test(test_growing_keeps_the_content),
         cmocka_unit_test(test_a_failed_reserve_changes_nothing),
+        cmocka_unit_test(test_a_failed_append_changes_nothing),
         cmocka_unit_test(test_reserved_room_is_committed_in_part),
         cmocka_unit_test(test_integers_are_written_in_full),
         cmocka_unit_test(test_printf_takes_short_and_long_text),
