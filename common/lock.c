@@ -51,7 +51,8 @@ static struct held *find_held(const void *lock)
 /* True if a thread that holds 'first' may wait for 'next'. */
 static bool in_order(const struct held *first, const struct held *next)
 {
-    if (first->rank == next->rank && next->rank == LOCK_CHAN) {
+    if (first->rank == next->rank &&
+        (next->rank == LOCK_CHAN || next->rank == LOCK_FLIGHT)) {
         return (uintptr_t)first->lock < (uintptr_t)next->lock;
     }
     return first->rank < next->rank;

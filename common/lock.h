@@ -4,9 +4,10 @@
  * -Wthread-safety and ranked.
  *
  * Every lock has a rank.  A thread may only take a lock of a higher rank than
- * any it holds, so no cycle of waiting threads can form.  One exception: locks
- * of rank LOCK_CHAN may be held together, if taken in the order of ascending
- * addresses, for a select looks at all its channels at once.
+ * any it holds, so no cycle of waiting threads can form.  Two exceptions: locks
+ * of rank LOCK_CHAN, or of rank LOCK_FLIGHT, may be held together, if taken in
+ * the order of ascending addresses: a select looks at all its channels at once,
+ * and a group of writes touches all its keys at once.
  *
  * Debug builds keep the held locks of each thread and abort with both names
  * when the rule is broken, when a lock is taken twice (a read lock too), or
@@ -65,6 +66,8 @@ enum lock_rank {
     LOCK_CLIENTS, /* server/command/clients: the list of connections. */
     LOCK_CONFIG,  /* server/admin/config: directives that are strings. */
     LOCK_FLIGHT,  /* server/lookup/flight: one shard of flights. */
+    LOCK_WATCH,   /* server/lookup/watch: the keys of WATCH. */
+    LOCK_PUBSUB,  /* server/command/pubsub: who subscribed to what. */
     LOCK_SHARD,   /* server/cache/shard: one shard of the cache. */
     LOCK_STORE,   /* server/store/pool: slots and the queue of the store. */
     LOCK_TIMER,   /* common/timer: the heap. */

@@ -127,6 +127,8 @@ static void apply_to_cache(struct pending *p)
         copy.kind = COPY_NEGATIVE;
         break;
     case STORE_CLEAR_PLAIN:
+    case STORE_READ:
+    case STORE_GROUP:
     case STORE_BARRIER:
         return;
     }

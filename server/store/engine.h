@@ -58,12 +58,18 @@ struct engine {
     /* Errors: ERR_STORE_LOCKED if another program writes; after a short wait
      * at most, the caller tries again. */
     enum err (*begin)(struct engine_writer *writer, struct buf *detail);
-    /* Carries out one write inside the transaction, all or nothing, fills its
-     * results and calls write->row().  Errors that are the write's own fault
+    /* Carries out one write that is no group inside the transaction, all or
+     * nothing: calls write->decide(), fills the results, calls write->row() and
+     * write->applied().  Errors that are the write's own fault
      * (engine_is_own_fault()) leave the transaction as it was; after any other
      * it can only be rolled back. */
     enum err (*apply)(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail);
+    /* Around the members of a group: what was applied since the last
+     * begin_group() stays with the transaction, or is taken back. */
+    enum err (*begin_group)(struct engine_writer *writer, struct buf *detail);
+    enum err (*end_group)(struct engine_writer *writer, bool keep,
+                          struct buf *detail);
     /* After an error the transaction can only be rolled back. */
     enum err (*commit)(struct engine_writer *writer, struct buf *detail);
     /* Ends the transaction, whatever became of it. */
@@ -79,7 +85,8 @@ struct engine {
 static inline bool engine_is_own_fault(enum err err)
 {
     return err == ERR_CONSTRAINT || err == ERR_INVALID || err == ERR_RANGE ||
-           err == ERR_TOO_BIG || err == ERR_WRONG_TYPE || err == ERR_READONLY;
+           err == ERR_TOO_BIG || err == ERR_WRONG_TYPE || err == ERR_READONLY ||
+           err == ERR_CONFLICT || err == ERR_STORE_MAPPING;
 }
 
 extern const struct engine engine_sqlite;

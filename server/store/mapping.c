@@ -9,15 +9,26 @@
 
 static const char *const book_columns[] = {"id", "title", "author", "year"};
 
+static const enum column_affinity book_affinities[] = {
+    AFFINITY_INTEGER, AFFINITY_TEXT, AFFINITY_TEXT, AFFINITY_INTEGER};
+
+static const bool book_generated[ARRAY_LEN(book_columns)];
+
+static const struct mapping_key book_keys[] = {{.column = 0}};
+
 static const struct mapping builtin[] = {
     {
         .table = "books",
         .prefix = {.data = "book:", .size = 5},
-        .key_column = "id",
+        .keys = book_keys,
+        .n_keys = ARRAY_LEN(book_keys),
         .columns = book_columns,
+        .affinities = book_affinities,
+        .generated = book_generated,
         .n_columns = ARRAY_LEN(book_columns),
-        .key_index = 0,
-        .index = 0,
+        .key_column = "id",
+        .writable = true,
+        .integer_key = true,
     },
 };
 

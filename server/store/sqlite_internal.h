@@ -125,6 +125,19 @@ struct store_row sqlite_row(struct sqlite3_stmt *statement,
 NODISCARD
 enum err sqlite_row_failed(struct sqlite3 *db, struct buf *detail);
 
+/* Binds the columns of the id of a row to the parameters from 'first' on.
+ * False: no row can have that id.  The bytes of 'id' stay until reset. */
+NODISCARD
+bool sqlite_bind_id(struct sqlite3_stmt *statement, int first,
+                    const struct mapping *mapping, struct slice id);
+/* Appends " WHERE "region" = ?1 AND "no" = ?2" for the columns of the key, the
+ * parameters numbered from 'first' on. */
+void sqlite_append_where(struct buf *sql, const struct mapping *mapping,
+                         int first);
+/* Does the row in 'columns' answer to 'id'?  (mapping.h: one row, one key.) */
+bool sqlite_row_is(const struct mapping *mapping,
+                   const struct store_column *columns, struct slice id);
+
 /* The largest n_columns of all. */
 size_t sqlite_widest(const struct mappings *mappings);
 

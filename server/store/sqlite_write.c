@@ -196,6 +196,8 @@ static enum err dispatch(struct engine_writer *writer,
         return sqlite_set_columns(writer, write, detail);
     case STORE_DELETE_ROW:
         return delete_row(writer, write, detail);
+    case STORE_READ:
+    case STORE_GROUP:
     case STORE_BARRIER:
         break;
     }

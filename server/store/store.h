@@ -104,14 +104,22 @@ enum store_op {
     STORE_DELETE_PLAIN,
     STORE_CLEAR_PLAIN, /* All plain keys. */
     STORE_PUT_ROW,     /* 'value' is a JSON object: the whole row. */
-    STORE_SET_COLUMNS, /* Names and values in 'fields': inserts or updates. */
+    STORE_SET_COLUMNS, /* Names and values in 'fields': inserts or updates; a
+                          value whose data is NULL makes the column NULL. */
     STORE_DELETE_ROW,
+    STORE_READ,   /* Changes nothing: row() is told what there is. */
+    STORE_GROUP,  /* The writes in 'group', all or nothing. */
     STORE_BARRIER /* Changes nothing; ends after all before it. */
 };
 
 struct store_write;
+typedef enum err store_decide_fn(struct store_write *write,
+                                 const struct store_row *now,
+                                 struct buf *detail);
 typedef void store_written_fn(struct store_write *write,
                               const struct store_row *row);
+typedef void store_applied_fn(struct store_write *write);
+typedef bool store_logged_fn(struct store_write *write);
 typedef void store_write_done_fn(struct store_write *write, enum err err,
                                  struct slice detail);
 
@@ -125,11 +133,38 @@ struct store_write {
     size_t n_fields;            /* Names and values together. */
     int64_t expires_ms;         /* STORE_PUT_PLAIN; 0: never. */
     bool deferred; /* Nobody waits: commit within behind-interval. */
+
+    /* STORE_GROUP: the members, in order, in one transaction: all of them or
+     * none.  They use 'decide', 'row' and 'applied' and their results; their
+     * done() is never called.  A member whose decide() fails changes nothing
+     * and fails alone, the others go on; one that the database refuses takes
+     * all of the group back, and the group fails with its error. */
+    struct store_write *const *group;
+    size_t n_group;
+
+    /* May be NULL.  Called in the transaction, on the writer's thread, with
+     * what is there now (NULL: nothing, as for an expired key) before the write
+     * is carried out, which it may change: 'op' to another of the same kind of
+     * key or to STORE_READ for nothing, 'value', 'fields', 'expires_ms'.  What
+     * these point to lives until done().  An error, which must be one of
+     * engine_is_own_fault(), fails this write alone, with the sentence in
+     * 'detail'.  Called again, from the write as it was submitted, if the
+     * transaction had to be repeated.  Of a group: called first, with NULL; an
+     * error ends the group before it changed anything. */
+    store_decide_fn *decide;
     /* In the transaction, after the write, if the key then has a row; may be
      * NULL. Its result is what the cache may hold once done() says ERR_OK.
      * Called again when a transaction with a deferred write had to be repeated;
      * the last call counts. */
     store_written_fn *row;
+    /* In the transaction, after the write was carried out and has changed
+     * something; may be NULL, and called again as row(). */
+    store_applied_fn *applied;
+    /* May be NULL.  The write is durable, but in the log and not yet in its
+     * table (plain keys, see writer.h).  True: the caller answers for the key
+     * from memory until done(), which comes when the table has it.  False: it
+     * is put into the table at once, and done() follows. */
+    store_logged_fn *logged;
     /* After the commit (or the failure), on the writer's thread, in the order
      * of submission, before the next transaction begins.  'detail' is a
      * sentence on failure.  An error of one write (a constraint) leaves the
@@ -211,6 +246,34 @@ enum err store_open(struct store **storep, const struct store_options *options,
  * (done() with ERR_SHUTTING_DOWN for those still waiting on a simulated delay
  * or a slot), checkpoints, joins.  store_close(NULL) is fine. */
 void store_close(struct store *store);
+
+/* ---- changes by others ---- */
+
+enum store_change {
+    STORE_ROW_WRITTEN, /* Inserted or updated. */
+    STORE_ROW_DELETED
+};
+
+/* What has changed in the database without being written through this store.
+ * Called on threads of the store, one call at a time for each function; short.
+ */
+struct store_observer {
+    void *arg;
+    /* One row: its key, whole ("book:3"). */
+    void (*changed)(void *arg, struct slice key, enum store_change change);
+    /* Rows of 'mapping' (NULL: any, and plain keys) that nobody can name:
+     * every copy of them from before now is out of date. */
+    void (*changed_all)(void *arg, const struct mapping *mapping);
+    /* A change became known 'lag_us' after it could have been. */
+    void (*lag)(void *arg, int64_t lag_us);
+};
+
+/* Starts to watch for changes, until store_close().  'observer' is copied.
+ * Call once, before there is anything to be out of date. */
+NODISCARD
+enum err store_observe(struct store *store,
+                       const struct store_observer *observer,
+                       struct buf *detail);
 
 /* For INFO: "name:value\r\n" lines about the store. */
 void store_describe(struct store *store, struct buf *out);
