@@ -56,12 +56,80 @@ const struct mapping *mapping_find(const struct mappings *all, struct slice key,
     return found;
 }
 
-bool mapping_id_valid(const struct mapping *mapping, struct slice id)
+/* Where 'wanted' first appears in 's', or s.size. */
+static size_t find(struct slice s, struct slice wanted)
 {
+    const char *at =
+        s.size == 0 ? NULL : memmem(s.data, s.size, wanted.data, wanted.size);
+
+    return at == NULL ? s.size : (size_t)(at - s.data);
+}
+
+/* Can a value of the column, as text, be 'part'? */
+static bool part_valid(const struct mapping *mapping, size_t column,
+                       struct slice part)
+{
+    const enum column_affinity affinity = mapping->affinities[column];
     int64_t number;
 
-    (void)mapping; /* All keys are integers, so far. */
-    return slice_to_int64(id, &number);
+    if (mapping->integer_key) {
+        return slice_to_int64(part, &number);
+    }
+    return part.size > 0 || affinity == AFFINITY_TEXT ||
+           affinity == AFFINITY_BLOB;
+}
+
+bool mapping_split(const struct mapping *mapping, struct slice id,
+                   struct slice parts[MAPPING_KEYS_MAX])
+{
+    for (size_t i = 0; i < mapping->n_keys; i++) {
+        const struct slice after = mapping->keys[i].after;
+        size_t size = id.size;
+
+        if (after.size > 0) {
+            const bool is_last = i + 1 == mapping->n_keys;
+            size = !is_last                ? find(id, after)
+                   : id.size >= after.size ? id.size - after.size
+                                           : id.size;
+            if (!slice_has_prefix(slice_make(id.data + size, id.size - size),
+                                  after)) {
+                return false;
+            }
+        }
+        parts[i] = slice_make(id.data, size);
+        if (!part_valid(mapping, mapping->keys[i].column, parts[i])) {
+            return false;
+        }
+        id = slice_make(id.data + size + after.size,
+                        id.size - size - after.size);
+    }
+    return true;
+}
+
+void mapping_join(const struct mapping *mapping, const struct slice *parts,
+                  struct buf *out)
+{
+    for (size_t i = 0; i < mapping->n_keys; i++) {
+        buf_append_slice(out, parts[i]);
+        buf_append_slice(out, mapping->keys[i].after);
+    }
+}
+
+bool mapping_id_valid(const struct mapping *mapping, struct slice id)
+{
+    struct slice parts[MAPPING_KEYS_MAX];
+
+    return mapping_split(mapping, id, parts);
+}
+
+bool mapping_is_key(const struct mapping *mapping, size_t index)
+{
+    for (size_t i = 0; i < mapping->n_keys; i++) {
+        if (mapping->keys[i].column == index) {
+            return true;
+        }
+    }
+    return false;
 }
 
 size_t mapping_column(const struct mapping *mapping, struct slice name)

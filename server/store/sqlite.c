@@ -209,9 +209,41 @@ void sqlite_append_select(struct buf *sql, const struct mapping *mapping)
     }
     buf_append_string(sql, " FROM ");
     sqlite_append_name(sql, mapping->table);
-    buf_append_string(sql, " WHERE ");
-    sqlite_append_name(sql, mapping->key_column);
-    buf_append_string(sql, " = ?1");
+    sqlite_append_where(sql, mapping, 1);
+}
+
+void sqlite_append_where(struct buf *sql, const struct mapping *mapping,
+                         int first)
+{
+    for (size_t i = 0; i < mapping->n_keys; i++) {
+        buf_append_string(sql, i == 0 ? " WHERE " : " AND ");
+        sqlite_append_name(sql, mapping->columns[mapping->keys[i].column]);
+        buf_printf(sql, " = ?%d", first + (int)i);
+    }
+}
+
+bool sqlite_bind_id(struct sqlite3_stmt *statement, int first,
+                    const struct mapping *mapping, struct slice id)
+{
+    struct slice parts[MAPPING_KEYS_MAX];
+    int64_t number;
+
+    if (!mapping_split(mapping, id, parts)) {
+        return false;
+    }
+    for (size_t i = 0; i < mapping->n_keys; i++) {
+        const int index = first + (int)i;
+        /* A column with another affinity converts what it is compared with. */
+        const bool as_it_is =
+            mapping->affinities[mapping->keys[i].column] == AFFINITY_BLOB;
+        if ((mapping->integer_key || as_it_is) &&
+            slice_to_int64(parts[i], &number)) {
+            sqlite3_bind_int64(statement, index, number);
+        } else {
+            sqlite_bind_text(statement, index, parts[i]);
+        }
+    }
+    return true;
 }
 
 /* ---- rows ---- */
@@ -265,6 +297,38 @@ enum err sqlite_row_failed(struct sqlite3 *db, struct buf *detail)
 {
     return sqlite3_errcode(db) == SQLITE_NOMEM ? sqlite_failed(db, detail)
                                                : ERR_OK;
+}
+
+/* Is what stands in a column of the key 'part' of an id?  Only integers and
+ * text are.  Where a column keeps both apart, digits mean the integer. */
+static bool column_is(const struct store_column *column,
+                      enum column_affinity affinity, struct slice part)
+{
+    int64_t number;
+
+    if (!slice_equal(column->bytes, part)) {
+        return false;
+    }
+    return column->type == COLUMN_INTEGER ||
+           (column->type == COLUMN_TEXT &&
+            (affinity != AFFINITY_BLOB || !slice_to_int64(part, &number)));
+}
+
+bool sqlite_row_is(const struct mapping *mapping,
+                   const struct store_column *columns, struct slice id)
+{
+    struct slice parts[MAPPING_KEYS_MAX];
+
+    if (!mapping_split(mapping, id, parts)) {
+        return false;
+    }
+    for (size_t i = 0; i < mapping->n_keys; i++) {
+        const size_t index = mapping->keys[i].column;
+        if (!column_is(&columns[index], mapping->affinities[index], parts[i])) {
+            return false;
+        }
+    }
+    return true;
 }
 
 size_t sqlite_widest(const struct mappings *mappings)
@@ -368,46 +432,66 @@ static void end_read(struct engine_reader *reader)
 static struct sqlite3_stmt *bind_read(struct engine_reader *reader,
                                       const struct store_read *read)
 {
-    int64_t id;
-
     if (read->mapping == NULL) {
         sqlite_bind_blob(reader->plain, 1, read->key);
         sqlite3_bind_int64(reader->plain, 2, clock_wall_ms());
         return reader->plain;
     }
-    if (!slice_to_int64(read->key, &id)) {
-        return NULL;
-    }
     struct sqlite3_stmt *statement = reader->rows[read->mapping->index];
-    sqlite3_bind_int64(statement, 1, id);
-    return statement;
+    return sqlite_bind_id(statement, 1, read->mapping, read->key) ? statement
+                                                                  : NULL;
+}
+
+static enum err read_failed(struct engine_reader *reader, struct buf *detail)
+{
+    const enum err err = sqlite_failed(reader->db, detail);
+
+    /* Another try may succeed. */
+    return (sqlite3_errcode(reader->db) & 0xff) == SQLITE_IOERR ? ERR_IO : err;
+}
+
+/* The row that 'statement' stands on, to whom it concerns: '*found' is set if
+ * it answers to the key. */
+static enum err give_row(struct engine_reader *reader, struct store_read *read,
+                         struct sqlite3_stmt *statement, bool *found,
+                         struct buf *detail)
+{
+    struct store_row row =
+        sqlite_row(statement, read->mapping, reader->columns);
+    const enum err err = sqlite_row_failed(reader->db, detail);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    if (read->mapping == NULL) {
+        row.expires_ms = sqlite3_column_int64(statement, 1);
+        *found = true;
+    } else {
+        *found = sqlite_row_is(read->mapping, row.columns, read->key);
+    }
+    if (*found) {
+        read->row(read, &row);
+    }
+    return ERR_OK;
 }
 
 static enum err read_row(struct engine_reader *reader, struct store_read *read,
                          struct buf *detail)
 {
     struct sqlite3_stmt *statement = bind_read(reader, read);
+    bool found = false;
     enum err err = ERR_OK;
+    int code = SQLITE_ROW;
 
     if (statement == NULL) {
         return ERR_OK;
     }
-    const int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW) {
-        struct store_row row =
-            sqlite_row(statement, read->mapping, reader->columns);
-        if (read->mapping == NULL) {
-            row.expires_ms = sqlite3_column_int64(statement, 1);
-        }
-        err = sqlite_row_failed(reader->db, detail);
-        if (err == ERR_OK) {
-            read->row(read, &row);
-        }
-    } else if (code != SQLITE_DONE) {
-        err = sqlite_failed(reader->db, detail);
-        if ((sqlite3_errcode(reader->db) & 0xff) == SQLITE_IOERR) {
-            err = ERR_IO; /* Another try may succeed. */
-        }
+    while (err == ERR_OK && !found &&
+           (code = sqlite3_step(statement)) == SQLITE_ROW) {
+        err = give_row(reader, read, statement, &found, detail);
+    }
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        err = read_failed(reader, detail);
     }
     sqlite3_reset(statement);
     return err;
@@ -428,6 +512,8 @@ const struct engine engine_sqlite = {
     .writer_close = sqlite_writer_close,
     .begin = sqlite_begin,
     .apply = sqlite_apply,
+    .begin_group = sqlite_begin_group,
+    .end_group = sqlite_end_group,
     .commit = sqlite_commit,
     .rollback = sqlite_rollback,
     .checkpoint_due = sqlite_checkpoint_due,

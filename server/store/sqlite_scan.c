@@ -212,13 +212,13 @@ static enum err prepare_mapping(struct engine_reader *reader,
     struct buf sql = {0};
 
     buf_append_string(&sql, "SELECT ");
-    sqlite_append_name(&sql, mapping->key_column);
+    sqlite_append_name(&sql, mapping->columns[mapping->keys[0].column]);
     buf_append_string(&sql, " FROM ");
     sqlite_append_name(&sql, mapping->table);
     buf_append_string(&sql, " WHERE ");
-    sqlite_append_name(&sql, mapping->key_column);
+    sqlite_append_name(&sql, mapping->columns[mapping->keys[0].column]);
     buf_append_string(&sql, " >= ?1 ORDER BY ");
-    sqlite_append_name(&sql, mapping->key_column);
+    sqlite_append_name(&sql, mapping->columns[mapping->keys[0].column]);
     enum err err = sqlite_prepare(reader->db, buf_string(&sql),
                                   &reader->row_scans[i], detail);
     if (err == ERR_OK) {
