@@ -5,6 +5,7 @@
  *     sqlite.c         connections, errors, point reads, the engine's table
  *     sqlite_schema.c  the file: found, created, or refused with a reason
  *     sqlite_write.c   the writer's connection: transactions, checkpoints
+ *     sqlite_decide.c  what is there before a write
  *     sqlite_put.c     JSON objects and fields on their way into a row
  *     sqlite_scan.c    walks and their cursors
  *
@@ -63,7 +64,8 @@ struct engine_writer {
     struct store_column *columns; /* Room for the widest row … */
     struct sqlite_cell *cells;    /* … twice. */
     struct sqlite3_stmt *begin, *commit, *rollback;
-    struct sqlite3_stmt *plain_update, *plain_insert;
+    struct sqlite3_stmt *group_begin, *group_undo, *group_end;
+    struct sqlite3_stmt *plain_get, *plain_update, *plain_insert;
     struct sqlite3_stmt *plain_delete, *plain_clear, *plain_purge;
     struct sqlite3_stmt *json_type, *json_each;
     struct sqlite_row_writer *rows; /* One per mapping. */
@@ -164,10 +166,21 @@ void sqlite_writer_close(struct engine_writer *writer);
 enum err sqlite_begin(struct engine_writer *writer, struct buf *detail);
 enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail);
+enum err sqlite_begin_group(struct engine_writer *writer, struct buf *detail);
+enum err sqlite_end_group(struct engine_writer *writer, bool keep,
+                          struct buf *detail);
 enum err sqlite_commit(struct engine_writer *writer, struct buf *detail);
 void sqlite_rollback(struct engine_writer *writer);
 bool sqlite_checkpoint_due(const struct engine_writer *writer);
 enum err sqlite_checkpoint(struct engine_writer *writer, struct buf *detail);
+
+/* ---- sqlite_decide.c ---- */
+
+/* Looks at what is there, if 'write' wants to know: calls its decide(), and
+ * row() if it is a read then. */
+NODISCARD
+enum err sqlite_decide(struct engine_writer *writer, struct store_write *write,
+                       struct buf *detail);
 
 /* ---- sqlite_put.c ---- */
 

@@ -298,6 +298,26 @@ static enum err load_cells(struct engine_writer *writer,
     return err;
 }
 
+static bool is_null(const struct sqlite_cell *cell)
+{
+    return !cell->is_text && (cell->value == NULL ||
+                              sqlite3_value_type(cell->value) == SQLITE_NULL);
+}
+
+/* Puts 'value' in, or NULL if it has no data.  Of several the last counts. */
+static void set_cell(struct sqlite_cell *cell, struct slice value,
+                     int64_t *n_new_fields)
+{
+    if (value.data != NULL) {
+        *n_new_fields += is_null(cell) ? 1 : 0;
+        cell->is_text = true;
+        cell->text = value;
+    } else {
+        sqlite3_value_free(cell->value);
+        *cell = (struct sqlite_cell){0};
+    }
+}
+
 static enum err take_fields(struct engine_writer *writer,
                             struct store_write *write, int64_t id,
                             struct buf *detail)
@@ -314,19 +334,13 @@ static enum err take_fields(struct engine_writer *writer,
             return err;
         }
         if (index == mapping->key_index &&
-            (!slice_to_int64(value, &number) || number != id)) {
+            (value.data == NULL || !slice_to_int64(value, &number) ||
+             number != id)) {
             buf_printf(detail, "\"%s\" is the key and cannot be changed",
                        mapping->key_column);
             return ERR_INVALID;
         }
-        struct sqlite_cell *cell = &writer->cells[index];
-        if (!cell->is_text &&
-            (cell->value == NULL ||
-             sqlite3_value_type(cell->value) == SQLITE_NULL)) {
-            write->n_new_fields++;
-        }
-        cell->is_text = true;
-        cell->text = value; /* The last of several counts. */
+        set_cell(&writer->cells[index], value, &write->n_new_fields);
     }
     return ERR_OK;
 }

@@ -3,7 +3,7 @@
  * The writer's connection: transactions, plain keys, checkpoints.
  *
  * Each write is at most one statement that changes something, and SQLite takes
- * a failed statement back by itself; so none needs a savepoint.  What rolls
+ * a failed statement back by itself; only groups need a savepoint.  What rolls
  * back more than its statement (a full disk, a trigger that says so) ends the
  * transaction, and apply() and commit() notice that it is gone.
  *
@@ -66,6 +66,28 @@ void sqlite_rollback(struct engine_writer *writer)
         (void)!sqlite_execute(writer->db, writer->rollback, &ignored);
     }
     buf_destroy(&ignored);
+}
+
+/* ---- groups ---- */
+
+enum err sqlite_begin_group(struct engine_writer *writer, struct buf *detail)
+{
+    return sqlite_execute(writer->db, writer->group_begin, detail);
+}
+
+enum err sqlite_end_group(struct engine_writer *writer, bool keep,
+                          struct buf *detail)
+{
+    enum err err = ERR_OK;
+
+    if (is_gone(writer, detail)) {
+        return ERR_STORE_DOWN;
+    }
+    if (!keep) { /* Takes back, and stays in the savepoint. */
+        err = sqlite_execute(writer->db, writer->group_undo, detail);
+    }
+    return err == ERR_OK ? sqlite_execute(writer->db, writer->group_end, detail)
+                         : err;
 }
 
 /* ---- checkpoints ---- */
@@ -196,7 +218,7 @@ static enum err dispatch(struct engine_writer *writer,
         return sqlite_set_columns(writer, write, detail);
     case STORE_DELETE_ROW:
         return delete_row(writer, write, detail);
-    case STORE_READ:
+    case STORE_READ: /* sqlite_decide() has told. */
     case STORE_GROUP:
     case STORE_BARRIER:
         break;
@@ -224,13 +246,23 @@ static enum err check_sizes(struct engine_writer *writer,
 enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail)
 {
-    enum err err = check_sizes(writer, write, detail);
+    write->n_changed = 0;
+    write->n_created = 0;
+    write->n_new_fields = 0;
 
+    enum err err = sqlite_decide(writer, write, detail);
+    if (err == ERR_OK) {
+        err = check_sizes(writer, write, detail);
+    }
     if (err == ERR_OK) {
         err = dispatch(writer, write, detail);
     }
     if (is_gone(writer, detail)) {
         err = ERR_STORE_DOWN; /* Of all of the transaction. */
+    }
+    if (err == ERR_OK && write->applied != NULL &&
+        write->n_changed + write->n_created > 0) {
+        write->applied(write);
     }
     return err;
 }
@@ -246,6 +278,12 @@ static enum err prepare_plain(struct engine_writer *w, struct buf *detail)
         {"BEGIN IMMEDIATE", &w->begin},
         {"COMMIT", &w->commit},
         {"ROLLBACK", &w->rollback},
+        {"SAVEPOINT bookd_group", &w->group_begin},
+        {"ROLLBACK TO bookd_group", &w->group_undo},
+        {"RELEASE bookd_group", &w->group_end},
+        {"SELECT value, expires_ms FROM bookd_plain WHERE key = ?1 "
+         "AND (expires_ms IS NULL OR expires_ms > ?2)",
+         &w->plain_get},
         {"UPDATE bookd_plain SET value = ?2, expires_ms = ?3 WHERE key = ?1 "
          "AND (expires_ms IS NULL OR expires_ms > ?4)",
          &w->plain_update},

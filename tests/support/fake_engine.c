@@ -23,6 +23,8 @@ struct engine_reader {
 
 struct engine_writer {
     struct fake_store *fake;
+    struct fake_list before_group; /* Copies of the pending rows, … */
+    unsigned n_before_group;       /* … and how many writes made them. */
 };
 
 /* A call that does nothing but what the test wants. */
@@ -99,15 +101,34 @@ static enum err fake_writer_open(struct engine_database *database,
 
     if (err == ERR_OK) {
         add_open(fake, 1);
-        *writerp = xmalloc(sizeof(**writerp));
+        *writerp = xcalloc(1, sizeof(**writerp));
         (*writerp)->fake = fake;
     }
     return err;
 }
 
+/* Empties a list of rows. */
+static void drop_rows(struct fake_list *rows)
+{
+    for (size_t i = 0; i < rows->count; i++) {
+        fake_row_free((struct fake_row *)rows->items[i]);
+    }
+    rows->count = 0;
+}
+
+static void copy_rows(const struct fake_list *from, struct fake_list *to)
+{
+    for (size_t i = 0; i < from->count; i++) {
+        const struct fake_row *row = (const struct fake_row *)from->items[i];
+        fake_list_put(to, &fake_row_copy(row)->item);
+    }
+}
+
 static void fake_writer_close(struct engine_writer *writer)
 {
     add_open(writer->fake, (unsigned)-1);
+    drop_rows(&writer->before_group);
+    free(writer->before_group.items);
     free(writer);
 }
 
@@ -121,11 +142,7 @@ static enum err fake_begin_read(struct engine_reader *reader,
     mutex_lock(&fake->lock);
     const enum err err = fake_enter(fake, FAKE_BEGIN_READ, SLICE(""), detail);
     if (err == ERR_OK) {
-        for (size_t i = 0; i < fake->rows.count; i++) {
-            const struct fake_row *row =
-                (const struct fake_row *)fake->rows.items[i];
-            fake_list_put(&reader->snapshot, &fake_row_copy(row)->item);
-        }
+        copy_rows(&fake->rows, &reader->snapshot);
         reader->in_snapshot = true;
         fake_stand_at(fake, FAKE_BEGIN_READ, FAKE_AFTER, SLICE(""));
     }
@@ -140,10 +157,7 @@ static void fake_end_read(struct engine_reader *reader)
     mutex_lock(&fake->lock);
     (void)fake_enter(fake, FAKE_END_READ, SLICE(""), NULL);
     mutex_unlock(&fake->lock);
-    for (size_t i = 0; i < reader->snapshot.count; i++) {
-        fake_row_free((struct fake_row *)reader->snapshot.items[i]);
-    }
-    reader->snapshot.count = 0;
+    drop_rows(&reader->snapshot);
     reader->in_snapshot = false;
 }
 
@@ -280,13 +294,19 @@ static enum err put_row(struct fake_store *fake, struct store_write *write,
                                ? fake_row_copy(old)
                                : fake_row_new(write->mapping, key);
     const size_t title = mapping_column(write->mapping, SLICE("title"));
-    enum err err = write->op == STORE_SET_COLUMNS
-                       ? fake_row_set_fields(row, write, detail)
-                       : fake_row_set_object(row, write->value, detail);
+    const size_t id = write->mapping->key_index;
+    enum err err = ERR_OK;
 
+    if (!mapping_id_valid(write->mapping, write->key)) {
+        buf_printf(detail, "%s has whole numbers for keys",
+                   write->mapping->table);
+        err = ERR_INVALID;
+    }
     if (err == ERR_OK) {
-        err = fake_row_set_column(row, write->mapping->key_index,
-                                  COLUMN_INTEGER, write->key, detail);
+        fake_row_set(&row->values[id], COLUMN_INTEGER, write->key);
+        err = write->op == STORE_SET_COLUMNS
+                  ? fake_row_set_fields(row, write, detail)
+                  : fake_row_set_object(row, write->value, detail);
     }
     if (err == ERR_OK && row->values[title].type == COLUMN_NULL) {
         buf_append_string(detail, "NOT NULL constraint failed: books.title");
@@ -350,12 +370,53 @@ static enum err change(struct fake_store *fake, struct store_write *write,
     case STORE_SET_COLUMNS:
         err = put_row(fake, write, key, old, detail);
         break;
+    case STORE_READ:
+    case STORE_GROUP:
     case STORE_BARRIER:
         return ERR_OK;
     }
     write->n_changed = err == ERR_OK && existed ? 1 : 0;
     write->n_created = err == ERR_OK && !existed ? 1 : 0;
     return err;
+}
+
+/* What lives under 'key' in the transaction, copied; NULL if nothing does. */
+static struct fake_row *copy_living(struct fake_store *fake, struct slice key,
+                                    int64_t now_ms) REQUIRES(fake->lock)
+{
+    const struct fake_row *row = fake_row_of(fake, key, true);
+
+    return fake_row_lives(row, now_ms) ? fake_row_copy(row) : NULL;
+}
+
+/* Tells the write what there is, without the lock. */
+static enum err decide(struct store_write *write, const struct fake_row *row,
+                       struct buf *detail)
+{
+    struct store_column columns[FAKE_COLUMNS_MAX];
+    struct store_row now;
+
+    if (write->decide == NULL) {
+        return ERR_OK;
+    }
+    if (row != NULL) {
+        now = fake_row_show(row, columns);
+    }
+    return write->decide(write, row == NULL ? NULL : &now, detail);
+}
+
+/* Tells the write what came of it, without the lock. */
+static void tell(struct store_write *write, const struct fake_row *row)
+{
+    struct store_column columns[FAKE_COLUMNS_MAX];
+
+    if (row != NULL && write->row != NULL) {
+        const struct store_row now = fake_row_show(row, columns);
+        write->row(write, &now);
+    }
+    if (write->applied != NULL && write->n_changed + write->n_created > 0) {
+        write->applied(write);
+    }
 }
 
 static enum err fake_apply(struct engine_writer *writer,
@@ -366,27 +427,76 @@ static enum err fake_apply(struct engine_writer *writer,
     struct buf key = {0};
     struct fake_row *row = NULL;
 
+    write->n_changed = 0;
+    write->n_created = 0;
+    write->n_new_fields = 0;
     fake_whole_key(write->mapping, write->key, &key);
     mutex_lock(&fake->lock);
     enum err err = fake_enter(fake, FAKE_APPLY, buf_slice(&key), detail);
+    if (err == ERR_OK) {
+        row = copy_living(fake, buf_slice(&key), now_ms);
+    }
+    mutex_unlock(&fake->lock);
+
+    if (err == ERR_OK) {
+        err = decide(write, row, detail);
+    }
+    fake_row_free(row);
+    row = NULL;
+
+    mutex_lock(&fake->lock);
     if (err == ERR_OK) {
         err = change(fake, write, buf_slice(&key), now_ms, detail);
     }
     if (err == ERR_OK) {
         fake->n_applied++;
-        const struct fake_row *now = fake_row_of(fake, buf_slice(&key), true);
-        row = fake_row_lives(now, now_ms) ? fake_row_copy(now) : NULL;
+        row = copy_living(fake, buf_slice(&key), now_ms);
         fake_stand_at(fake, FAKE_APPLY, FAKE_AFTER, buf_slice(&key));
     }
     mutex_unlock(&fake->lock);
 
-    if (row != NULL && write->row != NULL) {
-        struct store_column columns[FAKE_COLUMNS_MAX];
-        const struct store_row answer = fake_row_show(row, columns);
-        write->row(write, &answer);
+    if (err == ERR_OK) {
+        tell(write, row);
     }
     fake_row_free(row);
     buf_destroy(&key);
+    return err;
+}
+
+static enum err fake_begin_group(struct engine_writer *writer,
+                                 struct buf *detail)
+{
+    struct fake_store *fake = writer->fake;
+
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, FAKE_BEGIN_GROUP, SLICE(""), detail);
+    if (err == ERR_OK) {
+        drop_rows(&writer->before_group);
+        copy_rows(&fake->pending, &writer->before_group);
+        writer->n_before_group = fake->n_applied;
+        fake_stand_at(fake, FAKE_BEGIN_GROUP, FAKE_AFTER, SLICE(""));
+    }
+    mutex_unlock(&fake->lock);
+    return err;
+}
+
+static enum err fake_end_group(struct engine_writer *writer, bool keep,
+                               struct buf *detail)
+{
+    struct fake_store *fake = writer->fake;
+
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, FAKE_END_GROUP, SLICE(""), detail);
+    if (err == ERR_OK && !keep) {
+        drop_rows(&fake->pending);
+        copy_rows(&writer->before_group, &fake->pending);
+        fake->n_applied = writer->n_before_group;
+    }
+    if (err == ERR_OK) {
+        drop_rows(&writer->before_group);
+        fake_stand_at(fake, FAKE_END_GROUP, FAKE_AFTER, SLICE(""));
+    }
+    mutex_unlock(&fake->lock);
     return err;
 }
 
@@ -455,6 +565,8 @@ const struct engine engine_fake = {
     .writer_close = fake_writer_close,
     .begin = fake_begin,
     .apply = fake_apply,
+    .begin_group = fake_begin_group,
+    .end_group = fake_end_group,
     .commit = fake_commit,
     .rollback = fake_rollback,
     .checkpoint_due = fake_checkpoint_due,

@@ -208,6 +208,13 @@ static enum err set_named(struct fake_row *row, struct slice name,
         buf_printf(detail, "%s has no such column", row->mapping->table);
         return ERR_INVALID;
     }
+    if (column == row->mapping->key_index &&
+        (type == COLUMN_NULL ||
+         !slice_equal(bytes, row->values[column].bytes))) {
+        buf_printf(detail, "\"%s\" is the key and cannot be changed",
+                   row->mapping->columns[column]);
+        return ERR_INVALID;
+    }
     return fake_row_set_column(row, column, type, bytes, detail);
 }
 
@@ -279,12 +286,14 @@ enum err fake_row_set_fields(struct fake_row *row, struct store_write *write,
 
     for (size_t i = 0; i + 1 < write->n_fields && err == ERR_OK; i += 2) {
         const size_t column = mapping_column(row->mapping, write->fields[i]);
-        if (column < row->mapping->n_columns &&
+        const struct slice value = write->fields[i + 1];
+        if (column < row->mapping->n_columns && value.data != NULL &&
             row->values[column].type == COLUMN_NULL) {
             write->n_new_fields++;
         }
-        err = set_named(row, write->fields[i], COLUMN_TEXT,
-                        write->fields[i + 1], detail);
+        err = set_named(row, write->fields[i],
+                        value.data == NULL ? COLUMN_NULL : COLUMN_TEXT, value,
+                        detail);
     }
     return err;
 }

@@ -48,6 +48,8 @@ enum fake_call {
     FAKE_COMMIT,
     FAKE_ROLLBACK,
     FAKE_CHECKPOINT,
+    FAKE_BEGIN_GROUP,
+    FAKE_END_GROUP,
     FAKE_CALLS
 };
 

@@ -126,12 +126,22 @@ static void test_only_the_canonical_id_names_a_row(void **state)
 
 /* A table with columns of every type, in the store's file. */
 static const char *const thing_columns[] = {"value", "id"};
+static const enum column_affinity thing_affinities[] = {AFFINITY_BLOB,
+                                                        AFFINITY_INTEGER};
+static const bool thing_generated[2];
+static const struct mapping_key thing_keys[] = {{.column = 1}};
 static const struct mapping things[] = {{.table = "things",
                                          .prefix = {"thing:", 6},
+                                         .keys = thing_keys,
+                                         .n_keys = 1,
                                          .key_column = "id",
                                          .columns = thing_columns,
+                                         .affinities = thing_affinities,
+                                         .generated = thing_generated,
                                          .n_columns = 2,
-                                         .key_index = 1}};
+                                         .key_index = 1,
+                                         .writable = true,
+                                         .integer_key = true}};
 static const struct mappings things_only = {.list = things, .count = 1};
 
 struct seen {
