@@ -524,7 +524,23 @@ void flights_fence(struct flights *flights, struct slice key,
     }
 }
 
-void flights_fence_plain(struct flights *flights)
+static bool is_any(const struct flight *f, const struct mapping *mapping)
+{
+    (void)f;
+    (void)mapping;
+    return true;
+}
+
+static bool is_of(const struct flight *f, const struct mapping *mapping)
+{
+    return f->read.mapping == mapping;
+}
+
+/* Takes out all flights that 'matches' says. */
+static void fence_many(struct flights *flights,
+                       bool (*matches)(const struct flight *f,
+                                       const struct mapping *mapping),
+                       const struct mapping *mapping)
 {
     for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
         struct flight_shard *shard = &flights->shards[i];
@@ -533,13 +549,29 @@ void flights_fence_plain(struct flights *flights)
             for (struct flight *f = shard->bins[bin], *next; f != NULL;
                  f = next) {
                 next = f->next;
-                if (f->read.mapping == NULL) {
+                if (matches(f, mapping)) {
                     unlink_flight(shard, f);
                 }
             }
         }
         mutex_unlock(&shard->lock);
     }
+}
+
+void flights_fence_plain(struct flights *flights)
+{
+    fence_many(flights, is_of, NULL);
+}
+
+void flights_fence_mapping(struct flights *flights,
+                           const struct mapping *mapping)
+{
+    fence_many(flights, is_of, mapping);
+}
+
+void flights_fence_all(struct flights *flights)
+{
+    fence_many(flights, is_any, NULL);
 }
 
 bool flights_view(struct flights *flights, struct slice key, uint64_t hash,

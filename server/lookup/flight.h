@@ -111,7 +111,7 @@ void waiter_unref(struct waiter *waiter);
 /* The outcome, for a waiter won by WINNER_STORE. */
 void waiter_result(const struct waiter *waiter, struct flight_result *result);
 
-/* ---- the fence, for update.c ---- */
+/* ---- the fence, for update.c and feed.c ---- */
 
 /* Locks the shard of 'hash'; fills of its keys stand still until unlock. */
 void flights_lock(struct flights *flights, uint64_t hash);
@@ -121,6 +121,10 @@ void flights_unlock(struct flights *flights, uint64_t hash);
 void flights_fence(struct flights *flights, struct slice key, uint64_t hash);
 /* Likewise all flights of plain keys; locks each shard in turn. */
 void flights_fence_plain(struct flights *flights);
+/* Likewise those of a mapping, and all there are. */
+void flights_fence_mapping(struct flights *flights,
+                           const struct mapping *mapping);
+void flights_fence_all(struct flights *flights);
 
 /* What is known of the flight of one key; for BOOK.WHY. */
 struct flight_view {

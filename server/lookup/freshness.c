@@ -14,6 +14,7 @@ struct freshness_rules freshness_rules(const struct config *config, int table)
             config_freshness(config, table, CONFIG_stale_while_revalidate),
         .error_us = config_freshness(config, table, CONFIG_stale_if_error),
         .negative_us = config_freshness(config, table, CONFIG_negative_max_age),
+        .distrusted_us = INT64_MIN,
         .age_bound_us = FRESHNESS_NO_BOUND,
         .stale_bound_us = FRESHNESS_NO_BOUND};
 }
@@ -56,6 +57,12 @@ struct freshness_left freshness_left(const struct freshness_rules *rules,
                                    .error_us = left_us + rules->error_us};
 }
 
+bool freshness_distrusts(const struct freshness_rules *rules,
+                         const struct copy *copy)
+{
+    return !copy_is_pinned(copy) && copy->filled_us <= rules->distrusted_us;
+}
+
 enum freshness freshness_of(const struct freshness_rules *rules,
                             const struct copy *copy, int64_t now_us)
 {
@@ -63,6 +70,9 @@ enum freshness freshness_of(const struct freshness_rules *rules,
 
     if (copy_is_pinned(copy)) {
         return COPY_FRESH;
+    }
+    if (freshness_distrusts(rules, copy)) {
+        return COPY_OLD;
     }
     const int64_t fresh_us =
         smaller(lifetime(rules, copy), rules->age_bound_us);
@@ -80,6 +90,9 @@ bool freshness_good_on_error(const struct freshness_rules *rules,
 {
     const struct freshness_left left = freshness_left(rules, copy, now_us);
 
+    if (copy->kind == COPY_NEGATIVE && freshness_distrusts(rules, copy)) {
+        return false;
+    }
     return copy_is_pinned(copy) || left.fresh_us > 0 ||
            (copy->kind != COPY_NEGATIVE && left.error_us > 0);
 }

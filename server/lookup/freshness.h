@@ -12,6 +12,9 @@
  * it is the same however often it is asked.  Every later moment follows from
  * it, so no copy is served past its last permitted moment.
  *
+ * A copy from before a change that nobody could name (feed.h) is distrusted:
+ * old, however young it is.
+ *
  * Dirty and memory-only copies are the truth itself and always fresh.  A
  * negative copy is fresh for 'negative-max-age' and then good for nothing: a
  * failed store is not shown as "not found".
@@ -37,6 +40,8 @@ struct freshness_rules {
     int64_t stale_us; /* After max-age: while the store is asked. */
     int64_t error_us; /* After max-age: when the store failed. */
     int64_t negative_us;
+    /* Copies filled then or before are distrusted; INT64_MIN: none. */
+    int64_t distrusted_us;
     /* Bounds of the request: they tighten, and never loosen. */
     int64_t age_bound_us;
     int64_t stale_bound_us;
@@ -53,6 +58,10 @@ struct freshness_rules freshness_rules(const struct config *config, int table);
 
 enum freshness freshness_of(const struct freshness_rules *rules,
                             const struct copy *copy, int64_t now_us);
+
+/* Was the copy filled before a change that nobody could name? */
+bool freshness_distrusts(const struct freshness_rules *rules,
+                         const struct copy *copy);
 
 /* May the copy answer because the store failed or kept us waiting? */
 bool freshness_good_on_error(const struct freshness_rules *rules,

@@ -20,6 +20,7 @@
 #include "common/mem.h"
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
+#include "server/lookup/feed.h"
 #include "server/lookup/flight.h"
 #include "server/lookup/freshness.h"
 #include "server/store/store.h"
@@ -28,7 +29,8 @@
 
 struct lookup {
     struct lookup_parts parts;
-    struct flights *flights; /* Owned. */
+    struct flights *flights; /* Owned, as the next. */
+    struct feed *feed;
 };
 
 /* One question while it is being answered. */
@@ -66,6 +68,7 @@ struct lookup *lookup_new(const struct lookup_parts *parts)
     lookup->parts = *parts;
     lookup->flights =
         flights_new(parts->config, parts->cache, parts->store, parts->timers);
+    lookup->feed = feed_new(&lookup->parts, lookup->flights);
     return lookup;
 }
 
@@ -74,6 +77,7 @@ void lookup_free(struct lookup *lookup)
     if (lookup == NULL) {
         return;
     }
+    feed_free(lookup->feed);
     flights_free(lookup->flights);
     free(lookup);
 }
@@ -81,6 +85,11 @@ void lookup_free(struct lookup *lookup)
 struct flights *lookup_flights(struct lookup *lookup)
 {
     return lookup->flights;
+}
+
+struct feed *lookup_feed(const struct lookup *lookup)
+{
+    return lookup->feed;
 }
 
 const struct lookup_parts *lookup_parts(const struct lookup *lookup)
@@ -101,6 +110,16 @@ static int table_of(const struct mapping *mapping)
     return mapping != NULL ? (int)mapping->index : OUTCOMES_PLAIN;
 }
 
+static struct freshness_rules rules_of(const struct lookup *lookup,
+                                       const struct mapping *mapping)
+{
+    struct freshness_rules rules =
+        freshness_rules(lookup->parts.config, table_of(mapping));
+
+    rules.distrusted_us = feed_distrusted_us(lookup->feed, mapping);
+    return rules;
+}
+
 static int64_t smaller(int64_t a, int64_t b)
 {
     return a < b ? a : b;
@@ -117,7 +136,7 @@ static struct question question(struct lookup *lookup, struct slice key,
                          .race = (enum race)limit(lookup, CONFIG_race)};
 
     q.mapping = mapping_find(store_mappings(lookup->parts.store), key, id);
-    q.rules = freshness_rules(lookup->parts.config, table_of(q.mapping));
+    q.rules = rules_of(lookup, q.mapping);
     return q;
 }
 
@@ -255,8 +274,7 @@ static void deliver(struct waiter *waiter)
         .hash = p->hash,
         .start_us = p->start_us,
         .race = p->how == OUTCOME_race_store ? RACE_ALWAYS : RACE_NEVER,
-        .rules =
-            freshness_rules(p->lookup->parts.config, table_of(p->mapping))};
+        .rules = rules_of(p->lookup, p->mapping)};
     struct answer answer = {0};
     struct buf scratch = {0};
 
@@ -534,4 +552,5 @@ bool lookup_evict(struct lookup *lookup, struct slice key)
 void lookup_describe(struct lookup *lookup, struct buf *out)
 {
     buf_printf(out, "flights:%zu\r\n", flights_count(lookup->flights));
+    feed_describe(lookup->feed, out);
 }

@@ -32,11 +32,14 @@
 #include "server/admin/outcomes.h"
 #include "server/cache/cache.h"
 
+struct changes;
 struct config;
+struct feed;
 struct flights;
 struct mapping;
 struct store;
 struct timers;
+struct watches;
 
 enum lookup_outcome {
     LOOKUP_FOUND,
@@ -69,6 +72,8 @@ struct lookup_parts {
     struct cache *cache;
     struct store *store;
     struct timers *timers;
+    struct changes *changes; /* May be NULL, and the next. */
+    struct watches *watches;
 };
 
 struct lookup *lookup_new(const struct lookup_parts *parts);
@@ -114,6 +119,7 @@ bool lookup_evict(struct lookup *lookup, struct slice key);
 
 /* The parts that update.c shares. */
 struct flights *lookup_flights(struct lookup *lookup);
+struct feed *lookup_feed(const struct lookup *lookup);
 const struct lookup_parts *lookup_parts(const struct lookup *lookup);
 
 /* For INFO: "name:value\r\n" lines that are no counters. */

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/hash.h"
 #include "server/admin/config.h"
+#include "server/lookup/feed.h"
 #include "server/store/store.h"
 
 struct verdict {
@@ -56,6 +57,12 @@ static const struct verdict old_good_verdict = {
     "store", "the copy is past its stale window; if the store fails it still "
              "answers, within stale-if-error"};
 
+static const struct verdict distrusted_verdict = {
+    "store", "others have changed the database since the copy was made"};
+static const struct verdict distrusted_good_verdict = {
+    "store", "others have changed the database since the copy was made; if "
+             "the store fails it still answers, within stale-if-error"};
+
 static void decide(struct why *why, const char *state,
                    const struct verdict *verdict)
 {
@@ -73,6 +80,11 @@ static void judge_copy(struct why *why, const struct freshness_rules *rules,
         decide(why, "dirty", &dirty_verdict);
     } else if (why->copy.memory_only) {
         decide(why, "memory", &memory_verdict);
+    } else if (freshness_distrusts(rules, &why->copy)) {
+        decide(why, "old",
+               freshness_good_on_error(rules, &why->copy, now_us)
+                   ? &distrusted_good_verdict
+                   : &distrusted_verdict);
     } else if (why->copy.kind == COPY_NEGATIVE) {
         decide(why, "negative",
                freshness == COPY_FRESH ? &negative_verdicts[race]
@@ -123,8 +135,9 @@ void lookup_why(struct lookup *lookup, struct slice key, struct why *why)
         judge_absence(why, parts, id);
         return;
     }
-    const struct freshness_rules rules = freshness_rules(
+    struct freshness_rules rules = freshness_rules(
         parts->config, why->mapping != NULL ? (int)why->mapping->index : -1);
+    rules.distrusted_us = feed_distrusted_us(lookup_feed(lookup), why->mapping);
     why->age_us = now_us - why->copy.filled_us;
     why->left = freshness_left(&rules, &why->copy, now_us);
     why->bytes = cache_entry_bytes(parts->cache, key, hash);

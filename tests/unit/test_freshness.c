@@ -51,6 +51,28 @@ static void test_a_negative_copy_is_fresh_then_old(void **state)
         freshness_good_on_error(&plain_rules, &negative_copy, 1005 * SECOND));
 }
 
+static void test_a_copy_from_before_a_nameless_change_is_old(void **state)
+{
+    struct freshness_rules rules = plain_rules;
+    struct copy dirty = value_copy;
+
+    (void)state;
+    dirty.dirty = true;
+    rules.distrusted_us = value_copy.filled_us;
+    assert_int_equal(at(&rules, &value_copy, 0), COPY_OLD);
+    assert_int_equal(at(&rules, &negative_copy, 0), COPY_OLD);
+    assert_int_equal(at(&rules, &dirty, 0), COPY_FRESH);
+    /* A failed store is never shown as "not found". */
+    assert_true(
+        freshness_good_on_error(&rules, &value_copy, value_copy.filled_us));
+    assert_false(freshness_good_on_error(&rules, &negative_copy,
+                                         negative_copy.filled_us));
+
+    rules.distrusted_us = value_copy.filled_us - 1;
+    assert_int_equal(at(&rules, &value_copy, 0), COPY_FRESH);
+    assert_int_equal(at(&rules, &negative_copy, 0), COPY_FRESH);
+}
+
 static void test_a_pinned_copy_never_ages(void **state)
 {
     struct copy dirty = value_copy;
@@ -155,6 +177,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_copy_is_fresh_then_stale_then_old),
         cmocka_unit_test(test_a_negative_copy_is_fresh_then_old),
+        cmocka_unit_test(test_a_copy_from_before_a_nameless_change_is_old),
         cmocka_unit_test(test_a_pinned_copy_never_ages),
         cmocka_unit_test(test_an_old_copy_is_good_on_error_up_to_its_window),
         cmocka_unit_test(test_the_bounds_of_a_request_tighten),
