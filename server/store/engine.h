@@ -14,12 +14,27 @@
 struct engine_database; /* Defined by each engine. */
 struct engine_reader;
 struct engine_writer;
+struct engine_watch;
 
 struct engine_options {
     const char *location; /* What stands behind "scheme:". */
     const struct mappings *mappings;
     bool seed_books;
     int durability; /* enum durability of config.h. */
+};
+
+/* What one look at the database has found, beside the rows it told of. */
+struct engine_sight {
+    bool stirred;  /* Somebody was writing since the last look: a commit may
+                     follow at once. */
+    bool changed;  /* There was a commit since the last look, perhaps one of our
+                     writer. */
+    bool more;     /* Not all of it was told yet: look again. */
+    bool anew;     /* It may be another database: nothing known of it holds. */
+    bool nameless; /* Some mappings, or plain keys, are not in the feed: who
+                      wants to know of them asks foreign_commit(). */
+    int64_t since_us; /* 'changed': the commit was not before this moment, on
+                         clock_real_us(); INT64_MIN if that is not known. */
 };
 
 struct engine {
@@ -58,6 +73,10 @@ struct engine {
     /* Errors: ERR_STORE_LOCKED if another program writes; after a short wait
      * at most, the caller tries again. */
     enum err (*begin)(struct engine_writer *writer, struct buf *detail);
+    /* May be NULL.  True if anybody but this writer has committed since it was
+     * called last, or since the writer was opened.  Inside a transaction or
+     * between two. */
+    bool (*foreign_commit)(struct engine_writer *writer);
     /* Carries out one write that is no group inside the transaction, all or
      * nothing: calls write->decide(), fills the results, calls write->row() and
      * write->applied().  Errors that are the write's own fault
@@ -78,6 +97,26 @@ struct engine {
     bool (*checkpoint_due)(const struct engine_writer *writer);
     /* Moves the log into the database file as far as readers allow. */
     enum err (*checkpoint)(struct engine_writer *writer, struct buf *detail);
+
+    /* ---- changes by others; all NULL if they cannot be seen ---- */
+
+    /* Changes from here on will be seen. */
+    enum err (*watch_open)(struct engine_database *database,
+                           struct engine_watch **watchp, struct buf *detail);
+    void (*watch_close)(struct engine_watch *watch);
+    /* Looks for commits since the last look, tells observer->changed() of rows
+     * that others changed, a bounded number of them, and fills in '*sight'.
+     * After an error another look may succeed. */
+    enum err (*watch_look)(struct engine_watch *watch,
+                           const struct store_observer *observer,
+                           struct engine_sight *sight, struct buf *detail);
+    /* A descriptor that becomes readable when somebody writes, and is not any
+     * more after a look; -1 if only looking helps. */
+    int (*watch_descriptor)(const struct engine_watch *watch);
+    /* Is 'mapping' (NULL: are plain keys) in the feed, so that rows of it are
+     * told one by one? */
+    bool (*watch_covers)(const struct engine_watch *watch,
+                         const struct mapping *mapping);
 };
 
 /* True if the write that failed with 'err' is to blame, not the store: it
