@@ -27,6 +27,7 @@ struct store {
     struct engine_database *database;
     struct store_writer *writer;
     struct store_pool *pool;
+    struct store_observer observer; /* Of store_observe(). */
 };
 
 /* The engine that 'store' names by its scheme, what is behind the colon in
@@ -115,7 +116,7 @@ enum err store_open(struct store **storep, const struct store_options *options,
         err = open_parts(store, options, detail);
     }
     if (err != ERR_OK) {
-        store_close(store);
+        (void)store_close(store);
         return err;
     }
     log_info("store: opened engine=%s location=\"%s\"", store->engine->scheme,
@@ -124,10 +125,12 @@ enum err store_open(struct store **storep, const struct store_options *options,
     return ERR_OK;
 }
 
-void store_close(struct store *store)
+enum err store_close(struct store *store)
 {
+    enum err lost = ERR_OK;
+
     if (store == NULL) {
-        return;
+        return ERR_OK;
     }
     if (store->pool != NULL) {
         store_pool_stop(store->pool);
@@ -140,13 +143,23 @@ void store_close(struct store *store)
         log_info("store: closed");
     }
     if (store->writer != NULL) {
-        store_writer_close(store->writer);
+        lost = store_writer_close(store->writer);
     }
     if (store->database != NULL) {
         store->engine->close(store->database);
     }
     buf_destroy(&store->location);
     free(store);
+    return lost;
+}
+
+enum err store_observe(struct store *store,
+                       const struct store_observer *observer,
+                       struct buf *detail)
+{
+    (void)detail;
+    store->observer = *observer;
+    return ERR_OK;
 }
 
 enum store_start store_read_start(struct store *store, struct store_read *read)

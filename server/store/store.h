@@ -180,8 +180,11 @@ struct store_write {
     /* Private to the store. */
     struct store_write *next;
     int64_t queued_us;
+    size_t n_bytes; /* That clients sent, for all of a group. */
     enum err result;
+    bool undecided;   /* 'result' is what decide() said. */
     char *error_text; /* Owned by the store until after done(). */
+    struct store_submitted *submitted; /* Likewise: what decide() may change. */
 };
 
 /* Hands 'write' to the writer, in order, without waiting.  Errors:
@@ -244,8 +247,9 @@ enum err store_open(struct store **storep, const struct store_options *options,
 
 /* Refuses new work, commits every write that was accepted, ends every read
  * (done() with ERR_SHUTTING_DOWN for those still waiting on a simulated delay
- * or a slot), checkpoints, joins.  store_close(NULL) is fine. */
-void store_close(struct store *store);
+ * or a slot), checkpoints, joins.  An error says why writes that were accepted
+ * had to be given up; each was told so.  store_close(NULL) is fine. */
+enum err store_close(struct store *store);
 
 /* ---- changes by others ---- */
 

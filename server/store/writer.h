@@ -41,8 +41,17 @@ enum err store_writer_open(struct store_writer **writerp,
 void store_writer_stop(struct store_writer *writer);
 
 /* Stops, makes a last checkpoint, closes the connection and frees.  To be
- * called when no reader is open any more: then all of the log can go. */
-void store_writer_close(struct store_writer *writer);
+ * called when no reader is open any more: then all of the log can go.  An error
+ * says why accepted writes were lost. */
+NODISCARD
+enum err store_writer_close(struct store_writer *writer);
+
+/* 'foreign(arg)' will be called inside a transaction of the writer, on its
+ * thread, whenever it is found that somebody else has committed since the last
+ * one.  Call once; any thread. */
+typedef void store_foreign_fn(void *arg);
+void store_writer_on_foreign(struct store_writer *writer,
+                             store_foreign_fn *foreign, void *arg);
 
 /* As store_write_start(). */
 NODISCARD

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One transaction: the first of the pending writes, as many as make a group.
+ *
+ * When a transaction fails:
+ *     locked by another program   tried again every RETRY_LOCKED_US; a write
+ *                                 that somebody waits for fails after
+ *                                 'store-timeout'
+ *     anything else               fails each write that somebody waits for,
+ *                                 at once and for good: a commit whose fsync
+ *                                 failed is never made a success afterwards
+ * Deferred writes stay pending and become part of new transactions, each half
+ * as large as the one that failed: a disk that is nearly full takes what fits,
+ * and one write that cannot be stored holds up nothing that came before.
+ */
+#include "server/store/writer_internal.h"
+
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "server/admin/config.h"
+#include "server/admin/stats.h"
+
+#define RETRY_LOCKED_US 20000
+#define RETRY_FAILED_US 1000000
+
+/* ---- one write ---- */
+
+/* What decide() may change, as it was submitted, and decide() itself. */
+struct store_submitted {
+    enum store_op op;
+    struct slice value;
+    const struct slice *fields;
+    size_t n_fields;
+    int64_t expires_ms;
+    store_decide_fn *decide;
+};
+
+void write_begin(struct store_write *write)
+{
+    write->result = ERR_OK;
+    write->undecided = false;
+    write->error_text = NULL;
+    write->submitted = NULL;
+    write->n_bytes = write_bytes(write);
+    for (size_t i = 0; i < write->n_group; i++) {
+        write_begin(write->group[i]);
+    }
+}
+
+/* Frees what the store keeps of a write. */
+static void forget(struct store_write *write)
+{
+    if (write->submitted != NULL) {
+        write->decide = write->submitted->decide;
+        free(write->submitted);
+        write->submitted = NULL;
+    }
+    free(write->error_text);
+    write->error_text = NULL;
+    for (size_t i = 0; i < write->n_group; i++) {
+        forget(write->group[i]);
+    }
+}
+
+/* Stands in for decide(): the engine passes its errors on, and they must not
+ * be taken for the database's. */
+static enum err note_decision(struct store_write *write,
+                              const struct store_row *now, struct buf *detail)
+{
+    const enum err err = write->submitted->decide(write, now, detail);
+
+    write->undecided = err != ERR_OK;
+    return err;
+}
+
+/* Makes 'write' what it was when it was submitted: this may not be the first
+ * transaction that tries it. */
+static void restore(struct store_write *write)
+{
+    const struct store_submitted *was = write->submitted;
+
+    write->n_changed = 0;
+    write->n_created = 0;
+    write->n_new_fields = 0;
+    write->result = ERR_OK;
+    write->undecided = false;
+    free(write->error_text);
+    write->error_text = NULL;
+    if (was != NULL) {
+        write->op = was->op;
+        write->value = was->value;
+        write->fields = was->fields;
+        write->n_fields = was->n_fields;
+        write->expires_ms = was->expires_ms;
+    } else if (write->decide != NULL) {
+        write->submitted = xmalloc(sizeof(*write->submitted));
+        *write->submitted =
+            (struct store_submitted){.op = write->op,
+                                     .value = write->value,
+                                     .fields = write->fields,
+                                     .n_fields = write->n_fields,
+                                     .expires_ms = write->expires_ms,
+                                     .decide = write->decide};
+        write->decide = note_decision;
+    }
+}
+
+/* 'write' failed by its own fault, or by its decide(): the transaction goes
+ * on, and the sentence is kept for its end. */
+static void note_failure(struct store_writer *w, struct store_write *write,
+                         enum err err)
+{
+    write->result = err;
+    if (err != ERR_OK) {
+        write->error_text = xslicedup(buf_slice(&w->detail));
+        buf_clear(&w->detail);
+    }
+}
+
+/* Carries out one write that is no group.  An error is the transaction's. */
+static enum err apply_one(struct store_writer *w, struct store_write *write)
+{
+    restore(write);
+    if (write->op == STORE_BARRIER) {
+        return ERR_OK;
+    }
+    const enum err err =
+        w->with.engine->apply(w->connection, write, &w->detail);
+    if (!write->undecided && !engine_is_own_fault(err)) {
+        return err;
+    }
+    note_failure(w, write, err);
+    return ERR_OK;
+}
+
+/* The members of a group, until the database refuses one: '*refused' is that
+ * one, or NULL.  An error is the transaction's. */
+static enum err apply_members(struct store_writer *w, struct store_write *group,
+                              const struct store_write **refused)
+{
+    enum err err = ERR_OK;
+
+    *refused = NULL;
+    for (size_t i = 0; i < group->n_group && err == ERR_OK; i++) {
+        struct store_write *member = group->group[i];
+        err = apply_one(w, member);
+        if (err == ERR_OK && member->result != ERR_OK && !member->undecided) {
+            *refused = member;
+            break;
+        }
+    }
+    return err;
+}
+
+static enum err apply_group(struct store_writer *w, struct store_write *group)
+{
+    const struct engine *engine = w->with.engine;
+    const struct store_write *refused;
+
+    restore(group);
+    if (group->decide != NULL) {
+        const enum err decided = group->decide(group, NULL, &w->detail);
+        if (decided != ERR_OK) {
+            note_failure(w, group, decided);
+            return ERR_OK;
+        }
+    }
+    enum err err = engine->begin_group(w->connection, &w->detail);
+    if (err == ERR_OK) {
+        err = apply_members(w, group, &refused);
+    }
+    if (err == ERR_OK) {
+        err = engine->end_group(w->connection, refused == NULL, &w->detail);
+    }
+    if (err == ERR_OK && refused != NULL) {
+        group->result = refused->result;
+        group->error_text = xstrdup(refused->error_text);
+    }
+    return err;
+}
+
+static enum err apply(struct store_writer *w, struct store_write *write)
+{
+    return write->op == STORE_GROUP ? apply_group(w, write)
+                                    : apply_one(w, write);
+}
+
+/* Tells the caller how 'write' ended; the write is his again. */
+static void end(struct store_writer *w, struct store_write *write, enum err err,
+                struct slice detail)
+{
+    char *error_text = write->error_text; /* 'detail' may lie in it. */
+
+    write->error_text = NULL;
+    forget(write);
+    if (write->deferred) {
+        atomic_fetch_sub_explicit(&w->n_deferred, 1, memory_order_release);
+    }
+    write->done(write, err, detail);
+    free(error_text);
+}
+
+/* ---- failure ---- */
+
+/* Ends the writes that somebody waits for, if queued no later than 'limit_us'.
+ */
+static void fail_urgent(struct store_writer *w, int64_t limit_us, enum err err)
+{
+    struct store_write **link = &w->pending.first;
+
+    while (*link != NULL) {
+        struct store_write *write = *link;
+        if (write->deferred || write->queued_us > limit_us) {
+            link = &write->next;
+            continue;
+        }
+        stats_count(STATS_store_errors);
+        end(w, pending_unlink(&w->pending, link), err, buf_slice(&w->detail));
+    }
+}
+
+/* The last attempts of a store that closes; after 'store-timeout' of them the
+ * writes that are left are given up: ERR_SHUTTING_DOWN, with the reason in the
+ * detail, and one line in the log for all of them. */
+static void lose_patience(struct store_writer *w, int64_t now_us, enum err err)
+{
+    if (w->give_up_us == 0) {
+        w->give_up_us =
+            now_us + config_number(w->with.config, CONFIG_store_timeout);
+    } else if (now_us >= w->give_up_us) {
+        log_error("store: writes lost at close count=%zu err=\"%s\"",
+                  w->pending.count, err_str(err));
+        w->lost = w->pending.count > 0 ? err : w->lost;
+        while (w->pending.first != NULL) {
+            stats_count(STATS_store_errors);
+            end(w, pending_unlink(&w->pending, &w->pending.first),
+                ERR_SHUTTING_DOWN, buf_slice(&w->detail));
+        }
+    }
+}
+
+/* After a transaction of 'count' writes has failed: half of them are tried at
+ * once, with all the room in the log that can be had; a single one later. */
+static void shrink_group(struct store_writer *w, size_t count, int64_t now_us)
+{
+    struct buf ignored = {0};
+
+    w->group_max = count > 1 ? count / 2 : 1;
+    w->retry_us = count > 1 ? 0 : now_us + RETRY_FAILED_US;
+    (void)w->with.engine->checkpoint(w->connection, &ignored);
+    buf_destroy(&ignored);
+}
+
+static void transaction_failed(struct store_writer *w, size_t count,
+                               const char *what, enum err err)
+{
+    const int64_t now_us = clock_now_us();
+
+    w->locked = err == ERR_STORE_LOCKED;
+    if (!writer_is_failing(w)) {
+        atomic_store_explicit(&w->failing, true, memory_order_relaxed);
+        log_warn("store: %s failed err=\"%s\" detail=\"%s\" deferred=%zu", what,
+                 err_str(err), buf_string(&w->detail),
+                 w->pending.count - w->pending.n_urgent);
+    }
+    if (w->locked) {
+        const int64_t timeout_us =
+            config_number(w->with.config, CONFIG_store_timeout);
+        w->retry_us = now_us + RETRY_LOCKED_US;
+        fail_urgent(w, now_us - timeout_us, err);
+    } else {
+        fail_urgent(w, INT64_MAX, err);
+        shrink_group(w, count, now_us);
+    }
+    if (!w->open) {
+        lose_patience(w, now_us, err);
+    }
+}
+
+/* ---- success ---- */
+
+static bool is_change(const struct store_write *write)
+{
+    return write->result == ERR_OK && write->op != STORE_BARRIER &&
+           write->op != STORE_READ;
+}
+
+/* Writes that were carried out, the members of groups counted singly. */
+static int64_t count_changes(const struct store_write *write)
+{
+    int64_t count = 0;
+
+    if (write->op != STORE_GROUP || write->result != ERR_OK) {
+        return is_change(write) ? 1 : 0;
+    }
+    for (size_t i = 0; i < write->n_group; i++) {
+        count += is_change(write->group[i]) ? 1 : 0;
+    }
+    return count;
+}
+
+static void transaction_ended(struct store_writer *w, size_t count)
+{
+    int64_t n_written = 0;
+
+    w->locked = false;
+    w->retry_us = 0;
+    w->give_up_us = 0;
+    w->group_max = w->group_max < GROUP_MAX / 2 ? w->group_max * 2 : GROUP_MAX;
+    if (writer_is_failing(w)) {
+        atomic_store_explicit(&w->failing, false, memory_order_relaxed);
+        log_info("store: writes again");
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct store_write *write =
+            pending_unlink(&w->pending, &w->pending.first);
+        const char *text = write->error_text;
+        n_written += count_changes(write);
+        end(w, write, write->result,
+            text == NULL ? SLICE("") : slice_from_string(text));
+    }
+    if (n_written > 0) {
+        stats_add(STATS_store_writes, n_written);
+        stats_count(STATS_store_commits);
+    }
+}
+
+/* ---- transactions ---- */
+
+/* Tells whoever watches that somebody else has committed: what was read before
+ * this transaction may be of the past. */
+static void look_for_others(struct store_writer *w)
+{
+    store_foreign_fn *foreign =
+        atomic_load_explicit(&w->foreign, memory_order_acquire);
+
+    if (foreign != NULL && w->with.engine->foreign_commit != NULL &&
+        w->with.engine->foreign_commit(w->connection)) {
+        foreign(w->foreign_arg);
+    }
+}
+
+/* BEGIN to COMMIT for the first of the pending, as many as make a group: their
+ * number goes to '*count'.  '*what' says what failed. */
+static enum err transact(struct store_writer *w, size_t *count,
+                         const char **what)
+{
+    const struct engine *engine = w->with.engine;
+    struct store_write *write = w->pending.first;
+    size_t bytes = 0;
+
+    buf_clear(&w->detail);
+    *count = 0;
+    *what = "begin";
+    enum err err = engine->begin(w->connection, &w->detail);
+    if (err != ERR_OK) {
+        return err;
+    }
+    look_for_others(w);
+
+    *what = "write";
+    while (err == ERR_OK && write != NULL && *count < w->group_max &&
+           bytes < GROUP_BYTES_MAX) {
+        err = apply(w, write);
+        bytes += write->n_bytes;
+        write = write->next;
+        ++*count;
+    }
+    if (err == ERR_OK) {
+        *what = "commit";
+        err = engine->commit(w->connection, &w->detail);
+    }
+    if (err != ERR_OK) {
+        engine->rollback(w->connection);
+    }
+    return err;
+}
+
+static void checkpoint_if_due(struct store_writer *w)
+{
+    if (!w->with.engine->checkpoint_due(w->connection)) {
+        return;
+    }
+    buf_clear(&w->detail);
+    const enum err err = w->with.engine->checkpoint(w->connection, &w->detail);
+    stats_count(STATS_store_checkpoints);
+    if (err != ERR_OK) {
+        stats_count(STATS_store_errors);
+        log_warn("store: checkpoint failed err=\"%s\" detail=\"%s\"",
+                 err_str(err), buf_string(&w->detail));
+    }
+}
+
+void writer_commit(struct store_writer *w)
+{
+    struct pending *pending = &w->pending;
+    const char *what;
+    size_t count;
+
+    if (pending->count == 1 && pending->first->op == STORE_BARRIER) {
+        end(w, pending_unlink(pending, &pending->first), ERR_OK, SLICE(""));
+        return; /* All before it was committed. */
+    }
+    const enum err err = transact(w, &count, &what);
+    if (err == ERR_OK) {
+        transaction_ended(w, count);
+        checkpoint_if_due(w);
+    } else {
+        transaction_failed(w, count, what, err);
+    }
+}

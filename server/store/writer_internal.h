@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the writer share.
+ *
+ *     writer.c         its thread: what it waits for, and when it commits
+ *     writer_commit.c  transactions: their writes, their end, their failure
+ *     pending.c        the writes that wait
+ *
+ * Thread-safety: everything belongs to the writer's thread, but for what says
+ * otherwise.
+ */
+#ifndef SERVER_STORE_WRITER_INTERNAL_H
+#define SERVER_STORE_WRITER_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "common/chan.h"
+#include "common/thread.h"
+#include "common/waitgroup.h"
+#include "server/store/pending.h"
+#include "server/store/writer.h"
+
+/* Writes and bytes of one transaction, and so of deferred writes that wait.
+ * Large enough to make the fsync cheap, small enough to commit in well under
+ * 'store-timeout' and to fit into memory. */
+#define GROUP_MAX 4096
+#define GROUP_BYTES_MAX ((size_t)16 << 20)
+
+struct store_writer {
+    struct store_writer_options with;
+    struct chan *writes; /* Of struct store_write *. */
+    struct chan *alarm;  /* Of char; holds one. */
+    struct thread thread;
+    bool stopped; /* Of the owner. */
+
+    /* Writes accepted and not ended.  Added to before the write is sent,
+     * subtracted from after its commit; release, paired with the acquire of
+     * store_writer_has_deferred(). */
+    _Atomic size_t n_deferred;
+    /* The last transaction failed.  Set by the thread, read also by describe;
+     * relaxed. */
+    _Atomic bool failing;
+    /* When the oldest deferred write was queued, 0 for none.  As 'failing'. */
+    _Atomic int64_t oldest_us;
+    /* Set once by store_writer_on_foreign(); 'foreign_arg' is written before
+     * it: release, paired with an acquire. */
+    _Atomic(store_foreign_fn *) foreign;
+    void *foreign_arg;
+
+    struct timer timer;      /* Rings the alarm. */
+    struct waitgroup timing; /* One while 'timer' waits or fires. */
+
+    /* ---- of the writer's thread, and of the owner when it is joined ---- */
+    struct engine_writer *connection;
+    struct pending pending;
+    size_t group_max;   /* Writes of the next transaction. */
+    bool open;          /* The channel is not drained and closed. */
+    bool armed;         /* 'timer' waits, or its ring was not received. */
+    int64_t armed_us;   /* When it is due. */
+    int64_t retry_us;   /* Not before this; 0: at once. */
+    bool locked;        /* The last transaction found the database locked. */
+    int64_t give_up_us; /* While stopping: when to lose patience; 0: unset. */
+    enum err lost;      /* Why writes were given up at close, or ERR_OK. */
+    struct buf detail;
+};
+
+static inline bool writer_is_failing(const struct store_writer *w)
+{
+    return atomic_load_explicit(&w->failing, memory_order_relaxed);
+}
+
+/* ---- writer_commit.c ---- */
+
+/* What the store keeps of a write until it ended: nothing yet. */
+void write_begin(struct store_write *write);
+
+/* One transaction for the first of the pending writes. */
+void writer_commit(struct store_writer *w);
+
+#endif
