@@ -5,6 +5,7 @@
 #include "server/admin/stats.h"
 
 #include <assert.h>
+#include <stddef.h>
 
 void request_keep_args(struct request *r)
 {
@@ -33,10 +34,39 @@ void request_keep_args(struct request *r)
     r->argv = argv;
 }
 
+struct room {
+    struct room *next;
+    max_align_t bytes[];
+};
+
+void *request_room(struct request *r, size_t size)
+{
+    struct room *room = try_malloc(sizeof *room + size);
+
+    if (room == NULL) {
+        return NULL;
+    }
+    room->next = r->rooms;
+    r->rooms = room;
+    return memset(room->bytes, 0, size);
+}
+
+void request_clear(struct request *r)
+{
+    while (r->rooms != NULL) {
+        struct room *room = r->rooms;
+        r->rooms = room->next;
+        free(room);
+    }
+    buf_destroy(&r->found);
+    free(r->kept_args);
+    r->kept_args = NULL;
+}
+
 void request_free(struct request *r)
 {
+    request_clear(r);
     buf_destroy(&r->own);
-    free(r->kept_args);
     free(r);
 }
 

@@ -18,6 +18,7 @@
 #ifndef SERVER_COMMAND_CLIENT_H
 #define SERVER_COMMAND_CLIENT_H
 
+#include "common/attr.h"
 #include "common/chan.h"
 #include "common/slice.h"
 #include "server/resp/reply.h"
@@ -25,8 +26,10 @@
 #include <stdatomic.h>
 
 struct command;
+struct execution;
 struct request;
 struct server;
+struct transaction;
 
 /* Room for "[v6]:port", or for the path of a unix socket. */
 #define CLIENT_ADDRESS_SIZE 128
@@ -44,6 +47,8 @@ struct client {
     bool close_after_reply; /* Set by QUIT and by errors that end it. */
     struct buf *scratch;    /* Of the loop: room for a handler during one
                                call; emptied by command_run(). */
+    struct transaction *transaction; /* Of MULTI and WATCH, transaction.h;
+                                        NULL: neither. */
 
     /* Shown by CLIENT LIST; written on the loop, read anywhere, relaxed. */
     _Atomic int64_t last_active_us;
@@ -52,7 +57,9 @@ struct client {
     _Atomic size_t input_capacity;
     _Atomic size_t output_bytes; /* Unsent output. */
     _Atomic size_t pending_requests;
-    _Atomic int shown_protocol; /* Copy of 'protocol'. */
+    _Atomic int shown_protocol;  /* Copy of 'protocol'. */
+    _Atomic size_t queued_bytes; /* Of commands between MULTI and EXEC. */
+    _Atomic int queued_commands; /* Plus 1; 0: there was no MULTI. */
 
     /* Guarded by the lock of clients.c. */
     char *name;         /* Owned; NULL: none. */
@@ -65,6 +72,7 @@ struct client {
 };
 
 struct answer;
+struct room;
 typedef void request_answer_fn(struct request *request,
                                const struct answer *answer);
 
@@ -88,14 +96,18 @@ struct request {
     int64_t start_us;             /* clock_now_us() when its batch was read. */
     void *state;                  /* The handler's own, between the calls. */
     request_answer_fn *on_answer; /* Likewise; see command/read.h. */
+    struct buf found; /* What was found for the reply, on whatever thread; freed
+                         with the request. */
+    struct execution *execution; /* The EXEC that this is a part of; NULL. */
     /* Called once, on the loop, when the client went away while the request
      * was pending; may be NULL.  request_finish() must still be called. */
     void (*on_cancel)(struct request *request);
 
     /* Private to net/conn and request_keep_args(). */
     struct request *next;
-    struct buf own;  /* The reply while others go first. */
-    char *kept_args; /* Owned copy behind argv, or NULL. */
+    struct buf own;     /* The reply while others go first. */
+    char *kept_args;    /* Owned copy behind argv, or NULL. */
+    struct room *rooms; /* Of request_room(). */
     enum request_class class;
     bool pending;
     bool finished;
@@ -104,9 +116,18 @@ struct request {
 /* Copies the arguments, so that argv stays valid until the request is freed. */
 void request_keep_args(struct request *request);
 
+/* Zeroed room of 'size' bytes for the handler's own, freed with the request:
+ * for what must live until a write was carried out.  NULL when memory is
+ * exhausted. */
+NODISCARD
+void *request_room(struct request *request, size_t size);
+
 /* The reply of a pending request has been written: hands the request back.
  * Thread: the loop of its client.  Do not touch 'request' afterwards. */
 void request_finish(struct request *request);
+
+/* Frees what a request owns that is not pending any more, but for its reply. */
+void request_clear(struct request *request);
 
 /* Frees a request that is not pending any more, with all it owns. */
 void request_free(struct request *request);

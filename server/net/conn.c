@@ -187,7 +187,7 @@ static void settle(struct conn *conn, struct request *request)
     if (conn->requests.first != NULL) {
         keep_request(conn, request);
     } else {
-        free(request->kept_args);
+        request_clear(request);
     }
 }
 
