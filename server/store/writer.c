@@ -108,22 +108,27 @@ static void drain(struct store_writer *w)
     }
 }
 
-/* Waits for a write, the end of the channel, or the alarm. */
+/* Waits for a write, the end of the channel, the alarm, or to be asked whether
+ * others have committed. */
 static void wait(struct store_writer *w)
 {
     struct store_write *write = NULL;
     char token;
     struct select_case cases[] = {
         select_recv(chan_rx(w->alarm), &token),
+        select_recv(chan_rx(w->looks), &token),
         select_recv(chan_rx(w->writes), &write),
     };
 
     if (!takes_more(w)) {
-        cases[1].chan = NULL; /* Nothing more to take now. */
+        cases[2].chan = NULL; /* Nothing more to take now. */
     }
-    if (chan_select(cases, ARRAY_LEN(cases), SELECT_FOREVER) == 0) {
+    const int ready = chan_select(cases, ARRAY_LEN(cases), SELECT_FOREVER);
+    if (ready == 0) {
         w->armed = false;
-    } else if (cases[1].ok) {
+    } else if (ready == 1) {
+        writer_look_for_others(w);
+    } else if (cases[2].ok) {
         pending_push(&w->pending, write);
     } else {
         w->open = false;
@@ -198,10 +203,19 @@ void store_writer_on_foreign(struct store_writer *writer,
     atomic_store_explicit(&writer->foreign, foreign, memory_order_release);
 }
 
+void store_writer_look(struct store_writer *writer)
+{
+    const char token = 0;
+
+    (void)!chan_try_send(chan_tx(writer->looks),
+                         &token); /* Or asked already. */
+}
+
 static void destroy(struct store_writer *writer)
 {
     wg_wait(&writer->timing); /* A ring that began runs to its end. */
     wg_destroy(&writer->timing);
+    chan_free(writer->looks);
     chan_free(writer->alarm);
     chan_free(writer->writes);
     buf_destroy(&writer->detail);
@@ -220,6 +234,7 @@ enum err store_writer_open(struct store_writer **writerp,
     pending_init(&writer->pending);
     writer->writes = chan_new(sizeof(struct store_write *), QUEUE_MAX);
     writer->alarm = chan_new(sizeof(char), 1);
+    writer->looks = chan_new(sizeof(char), 1);
     wg_init(&writer->timing);
 
     enum err err =

@@ -46,12 +46,14 @@ void store_writer_stop(struct store_writer *writer);
 NODISCARD
 enum err store_writer_close(struct store_writer *writer);
 
-/* 'foreign(arg)' will be called inside a transaction of the writer, on its
- * thread, whenever it is found that somebody else has committed since the last
- * one.  Call once; any thread. */
+/* 'foreign(arg)' will be called on the writer's thread whenever it finds that
+ * somebody else has committed: at the begin of a transaction, or when it was
+ * asked to look.  Call once; any thread. */
 typedef void store_foreign_fn(void *arg);
 void store_writer_on_foreign(struct store_writer *writer,
                              store_foreign_fn *foreign, void *arg);
+/* Has the writer look soon, without waiting. */
+void store_writer_look(struct store_writer *writer);
 
 /* As store_write_start(). */
 NODISCARD

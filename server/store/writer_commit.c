@@ -330,9 +330,7 @@ static void transaction_ended(struct store_writer *w, size_t count)
 
 /* ---- transactions ---- */
 
-/* Tells whoever watches that somebody else has committed: what was read before
- * this transaction may be of the past. */
-static void look_for_others(struct store_writer *w)
+void writer_look_for_others(struct store_writer *w)
 {
     store_foreign_fn *foreign =
         atomic_load_explicit(&w->foreign, memory_order_acquire);
@@ -359,7 +357,7 @@ static enum err transact(struct store_writer *w, size_t *count,
     if (err != ERR_OK) {
         return err;
     }
-    look_for_others(w);
+    writer_look_for_others(w); /* What was read before may be of the past. */
 
     *what = "write";
     while (err == ERR_OK && write != NULL && *count < w->group_max &&

@@ -30,6 +30,7 @@ struct store_writer {
     struct store_writer_options with;
     struct chan *writes; /* Of struct store_write *. */
     struct chan *alarm;  /* Of char; holds one. */
+    struct chan *looks;  /* Likewise: store_writer_look() was called. */
     struct thread thread;
     bool stopped; /* Of the owner. */
 
@@ -73,6 +74,9 @@ static inline bool writer_is_failing(const struct store_writer *w)
 
 /* What the store keeps of a write until it ended: nothing yet. */
 void write_begin(struct store_write *write);
+
+/* Tells whoever watches if somebody else has committed since the last time. */
+void writer_look_for_others(struct store_writer *w);
 
 /* One transaction for the first of the pending writes. */
 void writer_commit(struct store_writer *w);
