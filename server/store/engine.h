@@ -25,6 +25,7 @@ struct engine_options {
 
 /* What one look at the database has found, beside the rows it told of. */
 struct engine_sight {
+    size_t n_told; /* Rows. */
     bool stirred;  /* Somebody was writing since the last look: a commit may
                      follow at once. */
     bool changed;  /* There was a commit since the last look, perhaps one of our
