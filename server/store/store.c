@@ -3,7 +3,8 @@
  * Puts the store together: the engine's database, the writer, the readers;
  * and takes it apart so that nothing accepted is lost:
  *
- *     readers refuse, the waiting end ─► writer commits all, stops ─►
+ *     watcher stops ─► readers refuse, the waiting end ─► writer commits all,
+ *     stops ─►
  *     readers finish, close ─► writer checkpoints, closes ─► database
  */
 #include "server/store/store.h"
@@ -16,6 +17,7 @@
 #include "server/admin/config.h"
 #include "server/store/engine.h"
 #include "server/store/pool.h"
+#include "server/store/watcher.h"
 #include "server/store/writer.h"
 
 static const struct engine *const engines[] = {&engine_sqlite};
@@ -27,7 +29,7 @@ struct store {
     struct engine_database *database;
     struct store_writer *writer;
     struct store_pool *pool;
-    struct store_observer observer; /* Of store_observe(). */
+    struct watcher *watcher; /* NULL: nobody observes, or none can. */
 };
 
 /* The engine that 'store' names by its scheme, what is behind the colon in
@@ -132,6 +134,9 @@ enum err store_close(struct store *store)
     if (store == NULL) {
         return ERR_OK;
     }
+    if (store->watcher != NULL) {
+        watcher_stop(store->watcher);
+    }
     if (store->pool != NULL) {
         store_pool_stop(store->pool);
     }
@@ -145,6 +150,7 @@ enum err store_close(struct store *store)
     if (store->writer != NULL) {
         lost = store_writer_close(store->writer);
     }
+    watcher_close(store->watcher);
     if (store->database != NULL) {
         store->engine->close(store->database);
     }
@@ -153,13 +159,37 @@ enum err store_close(struct store *store)
     return lost;
 }
 
+/* For the watcher. */
+static void ask_writer(void *arg)
+{
+    store_writer_look(arg);
+}
+
+/* On the writer's thread. */
+static void foreign_commit(void *arg)
+{
+    watcher_foreign_commit(arg);
+}
+
 enum err store_observe(struct store *store,
                        const struct store_observer *observer,
                        struct buf *detail)
 {
-    (void)detail;
-    store->observer = *observer;
-    return ERR_OK;
+    const struct watcher_options options = {.engine = store->engine,
+                                            .database = store->database,
+                                            .mappings = store->mappings,
+                                            .observer = *observer,
+                                            .ask = ask_writer,
+                                            .arg = store->writer};
+
+    if (store->engine->watch_open == NULL) {
+        return ERR_OK;
+    }
+    const enum err err = watcher_open(&store->watcher, &options, detail);
+    if (err == ERR_OK) {
+        store_writer_on_foreign(store->writer, foreign_commit, store->watcher);
+    }
+    return err;
 }
 
 enum store_start store_read_start(struct store *store, struct store_read *read)
@@ -218,6 +248,9 @@ void store_describe(struct store *store, struct buf *out)
     buf_append_string(out, "\r\n");
     store_pool_describe(store->pool, out);
     store_writer_describe(store->writer, out);
+    if (store->watcher != NULL) {
+        watcher_describe(store->watcher, out);
+    }
 }
 
 const struct mappings *store_mappings(const struct store *store)
