@@ -140,12 +140,20 @@ static bool log_is_bad(const struct daemon *d)
     return found;
 }
 
-void daemon_stop(struct daemon *d)
+/* Waits for the end of a bookd that was sent a signal. */
+static int wait_end(struct daemon *d)
 {
     int status = -1;
 
-    CHECK(kill(d->pid, SIGTERM) == 0);
     CHECK(waitpid(d->pid, &status, 0) == d->pid);
+    d->pid = 0;
+    return status;
+}
+
+void daemon_stop(struct daemon *d)
+{
+    CHECK(kill(d->pid, SIGTERM) == 0);
+    const int status = wait_end(d);
     if (status != 0 || log_is_bad(d)) {
         show_log(d);
         CHECK(!"bookd ended well");
@@ -166,7 +174,23 @@ void daemon_remove(struct daemon *d)
     d->dir[0] = '\0';
 }
 
-int daemon_connect(const struct daemon *d)
+void daemon_kill(struct daemon *d)
+{
+    CHECK(kill(d->pid, SIGKILL) == 0);
+    const int status = wait_end(d);
+    if (!WIFSIGNALED(status) || WTERMSIG(status) != SIGKILL || log_is_bad(d)) {
+        show_log(d);
+        CHECK(!"bookd lived until it was killed");
+    }
+}
+
+void daemon_path(const struct daemon *d, const char *name, char *path,
+                 size_t size)
+{
+    snprintf(path, size, "%s/%s", d->dir, name);
+}
+
+int daemon_try_connect(const struct daemon *d)
 {
     const struct sockaddr_in at = {.sin_family = AF_INET,
                                    .sin_port = htons((uint16_t)d->port),
@@ -177,12 +201,23 @@ int daemon_connect(const struct daemon *d)
 
     CHECK(fd >= 0);
     if (connect(fd, (const struct sockaddr *)&at, sizeof at) != 0) {
-        show_log(d);
-        CHECK(!"connected");
+        close(fd);
+        return -1;
     }
     CHECK(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) ==
           0);
     CHECK(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
+    return fd;
+}
+
+int daemon_connect(const struct daemon *d)
+{
+    const int fd = daemon_try_connect(d);
+
+    if (fd < 0) {
+        show_log(d);
+        CHECK(!"connected");
+    }
     return fd;
 }
 

@@ -13,6 +13,7 @@
 #ifndef TESTS_SUPPORT_DAEMON_H
 #define TESTS_SUPPORT_DAEMON_H
 
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -25,18 +26,28 @@ struct daemon {
 };
 
 /* Starts the bookd of BOOKD_BUILD with 'args', which NULL ends, in a new
- * directory; or, if 'd' was stopped by daemon_stop(), in the same again. */
+ * directory; or, if 'd' was stopped or killed, in the same again. */
 void daemon_start(struct daemon *d, const char *const *args);
 
 /* SIGTERM; bookd must end with status 0 and with nothing said by a sanitizer.
  */
 void daemon_stop(struct daemon *d);
 
+/* SIGKILL, as near as a process comes to a power failure; it must have lived
+ * until then. */
+void daemon_kill(struct daemon *d);
+
+/* The path of a file in the directory of 'd'. */
+void daemon_path(const struct daemon *d, const char *name, char *path,
+                 size_t size);
+
 /* Removes what a stopped bookd left. */
 void daemon_remove(struct daemon *d);
 
 /* A connected blocking socket that gives up reads after a minute. */
 int daemon_connect(const struct daemon *d);
+/* The same of a bookd that may be gone: -1. */
+int daemon_try_connect(const struct daemon *d);
 
 /* A counter of INFO. */
 int64_t daemon_info(const struct daemon *d, const char *name);
