@@ -11,6 +11,7 @@ static const struct {
 } flag_names[] = {
     {CMD_WRITE, "write"}, {CMD_READONLY, "readonly"}, {CMD_DENYOOM, "denyoom"},
     {CMD_ADMIN, "admin"}, {CMD_FAST, "fast"},         {CMD_NO_AUTH, "no_auth"},
+    {CMD_NO_MULTI, "no_multi"},
 };
 
 static const struct {
@@ -22,7 +23,7 @@ static const struct {
     {CAT_HASH, "@hash"},         {CAT_CONNECTION, "@connection"},
     {CAT_ADMIN, "@admin"},       {CAT_DANGEROUS, "@dangerous"},
     {CAT_FAST, "@fast"},         {CAT_SLOW, "@slow"},
-    {CAT_BOOK, "@book"},
+    {CAT_BOOK, "@book"},         {CAT_TRANSACTION, "@transaction"},
 };
 
 static size_t n_bits(unsigned set)

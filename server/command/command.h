@@ -29,7 +29,8 @@ enum {
     CMD_DENYOOM = 1 << 2,
     CMD_ADMIN = 1 << 3,
     CMD_FAST = 1 << 4,
-    CMD_NO_AUTH = 1 << 5
+    CMD_NO_AUTH = 1 << 5,
+    CMD_NO_MULTI = 1 << 6 /* Cannot be queued behind MULTI. */
 };
 
 /* ACL categories. */
@@ -44,7 +45,8 @@ enum {
     CAT_DANGEROUS = 1 << 7,
     CAT_FAST = 1 << 8,
     CAT_SLOW = 1 << 9,
-    CAT_BOOK = 1 << 10
+    CAT_BOOK = 1 << 10,
+    CAT_TRANSACTION = 1 << 11
 };
 
 /* A row of the table; all strings are static. */
