@@ -142,6 +142,11 @@ enum err sqlite_connect(const char *path, enum sqlite_mode mode, int durability,
 
 void sqlite_disconnect(struct sqlite3 *db)
 {
+    struct sqlite3_stmt *statement;
+
+    while (db != NULL && (statement = sqlite3_next_stmt(db, NULL)) != NULL) {
+        sqlite3_finalize(statement);
+    }
     sqlite3_close_v2(db);
 }
 
@@ -518,4 +523,9 @@ const struct engine engine_sqlite = {
     .rollback = sqlite_rollback,
     .checkpoint_due = sqlite_checkpoint_due,
     .checkpoint = sqlite_checkpoint,
+    .watch_open = sqlite_watch_open,
+    .watch_close = sqlite_watch_close,
+    .watch_look = sqlite_watch_look,
+    .watch_descriptor = sqlite_watch_descriptor,
+    .watch_covers = sqlite_watch_covers,
 };

@@ -8,6 +8,8 @@
  *     sqlite_decide.c  what is there before a write
  *     sqlite_put.c     JSON objects and fields on their way into a row
  *     sqlite_scan.c    walks and their cursors
+ *     sqlite_watch.c   what others commit
+ *     sqlite_files.c   the files, and who writes to them
  *
  * Thread-safety: a connection and its statements belong to one thread at a
  * time (SQLITE_OPEN_NOMUTEX); struct engine_database is constant.
@@ -16,6 +18,8 @@
 #define SERVER_STORE_SQLITE_INTERNAL_H
 
 #include "server/store/engine.h"
+
+#include <stdatomic.h>
 
 struct sqlite3;
 struct sqlite3_stmt;
@@ -26,6 +30,9 @@ struct engine_database {
     int claim;  /* Owned descriptor that holds the lock of sqlite_claim(). */
     const struct mappings *mappings;
     int durability; /* enum durability. */
+    /* Rows of the change table up to this one were told and may be taken out;
+     * stored by the watcher, loaded by the writer, relaxed. */
+    _Atomic int64_t feed_seen;
 };
 
 struct engine_reader {
@@ -86,6 +93,7 @@ enum sqlite_mode {
 NODISCARD
 enum err sqlite_connect(const char *path, enum sqlite_mode mode, int durability,
                         struct sqlite3 **dbp, struct buf *detail);
+/* Closes it, and finalizes what statements it still has; NULL is fine. */
 void sqlite_disconnect(struct sqlite3 *db);
 
 /* Our error for the last one on 'db'; SQLite's words go to 'detail'. */
@@ -192,6 +200,18 @@ enum err sqlite_set_columns(struct engine_writer *writer,
 NODISCARD
 enum err sqlite_row_id(const struct store_write *write, int64_t *id,
                        struct buf *detail);
+
+/* ---- sqlite_watch.c ---- */
+
+enum err sqlite_watch_open(struct engine_database *database,
+                           struct engine_watch **watchp, struct buf *detail);
+void sqlite_watch_close(struct engine_watch *watch);
+enum err sqlite_watch_look(struct engine_watch *watch,
+                           const struct store_observer *observer,
+                           struct engine_sight *sight, struct buf *detail);
+int sqlite_watch_descriptor(const struct engine_watch *watch);
+bool sqlite_watch_covers(const struct engine_watch *watch,
+                         const struct mapping *mapping);
 
 /* ---- sqlite_scan.c ---- */
 

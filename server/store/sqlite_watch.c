@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How SQLite tells that others have committed.
+ *
+ * PRAGMA data_version changes, on one connection, with every commit of any
+ * other: so with those of bookd's own writer too.  What tells them apart is the
+ * change table, whose rows about its own writes the writer takes out in the
+ * same transaction.  What is there is of others:
+ *
+ *     bookd_changes(seq INTEGER PRIMARY KEY AUTOINCREMENT, key, op)
+ *
+ * 'seq' never comes again while the table lives, so rows above the last one
+ * seen are new.  If the counter itself has gone back, the table is another, and
+ * so perhaps all else.
+ */
+#include "server/store/sqlite_internal.h"
+
+#include <stdlib.h>
+
+#include <sqlite3.h>
+
+#include "common/clock.h"
+#include "common/mem.h"
+#include "server/store/sqlite_files.h"
+
+/* Rows told by one look: about a millisecond. */
+#define ROWS_MAX 1000
+
+/* The files are looked at when names came or went, and this often: the
+ * directory of a symbolic link, or one over a network, tells nothing. */
+#define FATE_EVERY_US 100000
+
+#define OP_DELETED 2
+
+struct engine_watch {
+    struct engine_database *database;
+    struct sqlite3 *db;
+    struct sqlite3_stmt *data_version; /* Owned by 'db', as the next. */
+    struct sqlite3_stmt *schema_version;
+    struct sqlite3_stmt *rows;     /* NULL: there is no change table. */
+    struct sqlite3_stmt *last_seq; /* Likewise. */
+    int64_t seen_data;
+    int64_t seen_schema;
+    int64_t seen_seq;
+    bool more;     /* The last look left rows untold. */
+    bool *covered; /* Per mapping: in the feed. */
+    bool all_covered;
+    struct sqlite_files files;
+    int64_t fate_us; /* When they were last looked at; clock_real_us(). */
+};
+
+/* ---- reading ---- */
+
+/* The number that 'statement' returns; 0 if it returns nothing. */
+static enum err read_number(struct engine_watch *watch,
+                            struct sqlite3_stmt *statement, int64_t *number,
+                            struct buf *detail)
+{
+    const int code = sqlite3_step(statement);
+    enum err err = ERR_OK;
+
+    *number = 0;
+    if (code == SQLITE_ROW) {
+        *number = sqlite3_column_int64(statement, 0);
+    } else if (code != SQLITE_DONE) {
+        err = sqlite_failed(watch->db, detail);
+    }
+    sqlite3_reset(statement);
+    return err;
+}
+
+/* ---- the feed ---- */
+
+/* Is every change of 'mapping' written down by a trigger? */
+static enum err find_triggers(struct engine_watch *watch,
+                              const struct mapping *mapping, bool *found,
+                              struct buf *detail)
+{
+    struct sqlite3_stmt *count = NULL;
+    int64_t n = 0;
+    enum err err = sqlite_prepare(
+        watch->db,
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' "
+        "AND tbl_name = ?1 COLLATE NOCASE AND name IN "
+        "('bookd_feed_' || ?1 || '_insert', 'bookd_feed_' || ?1 || '_update', "
+        "'bookd_feed_' || ?1 || '_delete')",
+        &count, detail);
+
+    if (err == ERR_OK) {
+        sqlite_bind_text(count, 1, slice_from_string(mapping->table));
+        err = read_number(watch, count, &n, detail);
+    }
+    sqlite3_finalize(count);
+    *found = n == 3;
+    return err;
+}
+
+static enum err prepare_feed(struct engine_watch *watch, struct buf *detail)
+{
+    static const char rows[] = "SELECT seq, key, op FROM bookd_changes "
+                               "WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    static const char last[] =
+        "SELECT seq FROM sqlite_sequence WHERE name = 'bookd_changes'";
+    enum err err = sqlite_prepare(watch->db, rows, &watch->rows, detail);
+
+    return err == ERR_OK
+               ? sqlite_prepare(watch->db, last, &watch->last_seq, detail)
+               : err;
+}
+
+/* Finds out, anew, what the feed covers; what it holds now counts as seen. */
+static enum err load_feed(struct engine_watch *watch, struct buf *detail)
+{
+    const struct mappings *mappings = watch->database->mappings;
+    struct sqlite3_stmt *exists = NULL;
+    int64_t has_table = 0;
+    enum err err =
+        sqlite_prepare(watch->db,
+                       "SELECT count(*) FROM sqlite_schema "
+                       "WHERE type = 'table' AND name = 'bookd_changes'",
+                       &exists, detail);
+
+    sqlite3_finalize(watch->rows);
+    sqlite3_finalize(watch->last_seq);
+    watch->rows = NULL;
+    watch->last_seq = NULL;
+    watch->seen_seq = 0;
+    watch->more = false;
+    if (err == ERR_OK) {
+        err = read_number(watch, exists, &has_table, detail);
+    }
+    sqlite3_finalize(exists);
+    if (err == ERR_OK && has_table != 0) {
+        err = prepare_feed(watch, detail);
+    }
+    if (err == ERR_OK && has_table != 0) {
+        err = read_number(watch, watch->last_seq, &watch->seen_seq, detail);
+    }
+    watch->all_covered = has_table != 0;
+    for (size_t i = 0; i < mappings->count; i++) {
+        watch->covered[i] = false;
+        if (err == ERR_OK && has_table != 0) {
+            err = find_triggers(watch, &mappings->list[i], &watch->covered[i],
+                                detail);
+        }
+        watch->all_covered = watch->all_covered && watch->covered[i];
+    }
+    return err;
+}
+
+static void tell_row(const struct store_observer *observer,
+                     struct sqlite3_stmt *row)
+{
+    const void *key = sqlite3_column_text(row, 1);
+    const int size = sqlite3_column_bytes(row, 1);
+    const bool deleted = sqlite3_column_int(row, 2) == OP_DELETED;
+
+    if (key != NULL) {
+        observer->changed(observer->arg, slice_make(key, (size_t)size),
+                          deleted ? STORE_ROW_DELETED : STORE_ROW_WRITTEN);
+    }
+}
+
+/* Tells the rows that are new, so many at most as one look may. */
+static enum err tell_rows(struct engine_watch *watch,
+                          const struct store_observer *observer,
+                          struct engine_sight *sight, struct buf *detail)
+{
+    int code;
+
+    sqlite3_bind_int64(watch->rows, 1, watch->seen_seq);
+    sqlite3_bind_int(watch->rows, 2, ROWS_MAX);
+    while ((code = sqlite3_step(watch->rows)) == SQLITE_ROW) {
+        tell_row(observer, watch->rows);
+        watch->seen_seq = sqlite3_column_int64(watch->rows, 0);
+        sight->n_told++;
+    }
+    const enum err err =
+        code == SQLITE_DONE ? ERR_OK : sqlite_failed(watch->db, detail);
+    sqlite3_reset(watch->rows);
+    watch->more = sight->n_told == ROWS_MAX;
+    sight->more = watch->more;
+    atomic_store_explicit(&watch->database->feed_seen, watch->seen_seq,
+                          memory_order_relaxed);
+    return err;
+}
+
+/* ---- looking ---- */
+
+/* After a commit of somebody. */
+static enum err look_closer(struct engine_watch *watch,
+                            const struct store_observer *observer,
+                            struct engine_sight *sight, struct buf *detail)
+{
+    int64_t schema = watch->seen_schema;
+    int64_t last_seq = 0;
+    enum err err = read_number(watch, watch->schema_version, &schema, detail);
+
+    if (err == ERR_OK && schema != watch->seen_schema) {
+        sight->anew = true;
+        err = load_feed(watch, detail);
+        if (err == ERR_OK) {
+            watch->seen_schema = schema;
+        }
+        return err;
+    }
+    if (err != ERR_OK || watch->rows == NULL) {
+        return err;
+    }
+    err = read_number(watch, watch->last_seq, &last_seq, detail);
+    if (err == ERR_OK && last_seq < watch->seen_seq) {
+        sight->anew = true; /* An older state was put back. */
+        watch->seen_seq = last_seq;
+        return ERR_OK;
+    }
+    return err == ERR_OK ? tell_rows(watch, observer, sight, detail) : err;
+}
+
+enum err sqlite_watch_look(struct engine_watch *watch,
+                           const struct store_observer *observer,
+                           struct engine_sight *sight, struct buf *detail)
+{
+    const struct sqlite_stir stir = sqlite_files_stir(&watch->files);
+    int64_t data = 0;
+    enum err err = read_number(watch, watch->data_version, &data, detail);
+
+    sight->stirred = stir.log || stir.names;
+    sight->nameless = !watch->all_covered;
+    if (err != ERR_OK || (data == watch->seen_data && !watch->more)) {
+        return err;
+    }
+    sight->changed = data != watch->seen_data;
+    sight->since_us = sqlite_files_written_us(&watch->files);
+    err = look_closer(watch, observer, sight, detail);
+    if (err == ERR_OK) {
+        watch->seen_data = data;
+    }
+    return err;
+}
+
+int sqlite_watch_descriptor(const struct engine_watch *watch)
+{
+    return watch->files.inotify;
+}
+
+bool sqlite_watch_covers(const struct engine_watch *watch,
+                         const struct mapping *mapping)
+{
+    /* Nobody else has a reason to touch the plain keys, which are ours. */
+    return mapping != NULL ? watch->covered[mapping->index]
+                           : watch->rows != NULL;
+}
+
+/* ---- life ---- */
+
+static enum err connect(struct engine_watch *watch, struct buf *detail)
+{
+    const struct engine_database *database = watch->database;
+    enum err err = sqlite_connect(database->path, CONNECT_READER,
+                                  database->durability, &watch->db, detail);
+
+    if (err == ERR_OK) {
+        err = sqlite_prepare(watch->db, "PRAGMA data_version",
+                             &watch->data_version, detail);
+    }
+    if (err == ERR_OK) {
+        err = sqlite_prepare(watch->db, "PRAGMA schema_version",
+                             &watch->schema_version, detail);
+    }
+    /* In this order: what comes between is seen twice, not never. */
+    if (err == ERR_OK) {
+        err =
+            read_number(watch, watch->data_version, &watch->seen_data, detail);
+    }
+    if (err == ERR_OK) {
+        err = read_number(watch, watch->schema_version, &watch->seen_schema,
+                          detail);
+    }
+    return err == ERR_OK ? load_feed(watch, detail) : err;
+}
+
+void sqlite_watch_close(struct engine_watch *watch)
+{
+    sqlite_disconnect(watch->db);
+    sqlite_files_destroy(&watch->files);
+    free(watch->covered);
+    free(watch);
+}
+
+enum err sqlite_watch_open(struct engine_database *database,
+                           struct engine_watch **watchp, struct buf *detail)
+{
+    struct engine_watch *watch = xmalloc(sizeof *watch);
+    struct buf reason = {0};
+
+    *watch = (struct engine_watch){
+        .database = database,
+        .covered = xcalloc(database->mappings->count, sizeof(bool))};
+    sqlite_files_init(&watch->files, database->path, &reason);
+    buf_clear(&reason);
+    const enum err err = connect(watch, &reason);
+    if (err == ERR_OK) {
+        sqlite_files_follow(&watch->files);
+        *watchp = watch;
+    } else {
+        sqlite_explain(database->path, err, &reason, detail);
+        sqlite_watch_close(watch);
+    }
+    buf_destroy(&reason);
+    return err;
+}
