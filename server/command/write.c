@@ -5,47 +5,92 @@
 #include "server/command/parts.h"
 #include "server/store/store.h"
 
-/* The writes of one request: all results added up. */
-struct batch {
+#include <assert.h>
+
+/* Updates under way for one request. */
+struct written {
     struct request *request;
+    write_outcome_fn *on_outcome; /* One of these two. */
     write_answer_fn *on_answer;
-    struct update_result sum;
-    struct buf detail; /* Of the first error. */
-    size_t n_pending;
+    bool (*check)(void *arg);
+    void *check_arg;
+    bool starting; /* update_start() has not returned. */
 };
 
-static void add_result(struct batch *b, const struct update_result *result)
+bool write_reply_failed(struct request *request,
+                        const struct update_outcome *outcome)
 {
-    if (result->err != ERR_OK && b->sum.err == ERR_OK) {
-        b->sum.err = result->err;
-        buf_append_slice(&b->detail, result->detail);
+    enum err err = outcome->err;
+    struct slice detail = outcome->detail;
+
+    for (size_t i = 0; i < outcome->n && err == ERR_OK; i++) {
+        err = outcome->results[i].err;
+        detail = outcome->results[i].detail;
     }
-    b->sum.n_changed += result->n_changed;
-    b->sum.n_new_fields += result->n_new_fields;
+    if (err != ERR_OK) {
+        struct buf text = {0};
+        buf_append_slice(&text, detail);
+        reply_err(&request->reply, err, buf_string(&text));
+        buf_destroy(&text);
+    }
+    return err != ERR_OK;
 }
 
-static void answer_batch(struct batch *b)
+static void answer_sum(struct written *w, const struct update_outcome *outcome)
 {
-    if (b->sum.err != ERR_OK) {
-        reply_err(&b->request->reply, b->sum.err, buf_string(&b->detail));
-    } else {
-        b->on_answer(b->request, &b->sum);
-    }
-    buf_destroy(&b->detail);
-}
+    struct update_result sum = {.err = ERR_OK, .detail = SLICE("")};
 
-static void on_done(void *arg, const struct update_result *result)
-{
-    struct batch *b = arg;
-    struct request *request = b->request;
-
-    add_result(b, result);
-    if (--b->n_pending > 0) {
+    if (write_reply_failed(w->request, outcome)) {
         return;
     }
-    answer_batch(b);
-    free(b);
-    request_finish(request);
+    for (size_t i = 0; i < outcome->n; i++) {
+        sum.n_changed += outcome->results[i].n_changed;
+        sum.n_created += outcome->results[i].n_created;
+        sum.n_new_fields += outcome->results[i].n_new_fields;
+    }
+    w->on_answer(w->request, &sum);
+}
+
+static void on_done(void *arg, const struct update_outcome *outcome)
+{
+    struct written *w = arg;
+    struct request *request = w->request;
+    const bool at_once = w->starting;
+
+    if (w->on_answer != NULL) {
+        answer_sum(w, outcome);
+    } else {
+        w->on_outcome(request, outcome);
+    }
+    free(w);
+    if (!at_once) {
+        request_finish(request);
+    }
+}
+
+static bool on_check(void *arg)
+{
+    struct written *w = arg;
+
+    return w->check(w->check_arg);
+}
+
+static enum command_status start(struct written *w,
+                                 const struct update *updates, size_t n)
+{
+    struct client *client = w->request->client;
+    const struct update_caller caller = {.home = client->home,
+                                         .done = on_done,
+                                         .arg = w,
+                                         .check = w->check != NULL ? on_check
+                                                                   : NULL};
+
+    w->starting = true;
+    if (update_start(client->server->lookup, updates, n, &caller)) {
+        return COMMAND_DONE; /* And 'w' is gone. */
+    }
+    w->starting = false; /* on_done() comes by this loop. */
+    return COMMAND_PENDING;
 }
 
 bool write_is_record(const struct request *request, struct slice key)
@@ -65,36 +110,32 @@ static enum store_op op_for(const struct request *request,
                : update->op;
 }
 
+static struct written *written_new(struct request *request)
+{
+    struct written *w = xcalloc(1, sizeof *w);
+
+    w->request = request;
+    return w;
+}
+
 enum command_status write_keys(struct request *request,
                                const struct update *update,
                                const struct slice *keys, size_t n,
                                write_answer_fn *on_answer)
 {
-    struct client *client = request->client;
-    struct batch *b = xcalloc(1, sizeof *b);
-    const struct update_caller caller = {
-        .home = client->home, .done = on_done, .arg = b};
+    struct update *updates = xcalloc(n, sizeof *updates);
+    struct written *w = written_new(request);
 
-    b->request = request;
-    b->on_answer = on_answer;
+    assert(n > 0);
     for (size_t i = 0; i < n; i++) {
-        struct update one = *update;
-        struct update_result result;
-        one.key = keys[i];
-        one.op = op_for(request, update, keys[i]);
-        /* done() comes by the loop, not before we return. */
-        if (update_start(client->server->lookup, &one, &caller, &result)) {
-            add_result(b, &result);
-        } else {
-            b->n_pending++;
-        }
+        updates[i] = *update;
+        updates[i].key = keys[i];
+        updates[i].op = op_for(request, update, keys[i]);
     }
-    if (b->n_pending > 0) {
-        return COMMAND_PENDING;
-    }
-    answer_batch(b);
-    free(b);
-    return COMMAND_DONE;
+    w->on_answer = on_answer;
+    const enum command_status status = start(w, updates, n);
+    free(updates);
+    return status;
 }
 
 enum command_status write_key(struct request *request,
@@ -102,4 +143,25 @@ enum command_status write_key(struct request *request,
                               write_answer_fn *on_answer)
 {
     return write_keys(request, update, &update->key, 1, on_answer);
+}
+
+enum command_status write_updates_checked(struct request *request,
+                                          const struct update *updates,
+                                          size_t n, bool (*check)(void *arg),
+                                          void *arg,
+                                          write_outcome_fn *on_outcome)
+{
+    struct written *w = written_new(request);
+
+    w->on_outcome = on_outcome;
+    w->check = check;
+    w->check_arg = arg;
+    return start(w, updates, n);
+}
+
+enum command_status write_updates(struct request *request,
+                                  const struct update *updates, size_t n,
+                                  write_outcome_fn *on_outcome)
+{
+    return write_updates_checked(request, updates, n, NULL, NULL, on_outcome);
 }

@@ -383,13 +383,13 @@ static void end_write(struct write *w, enum err err)
     }
 }
 
-static void on_written(void *arg, const struct update_result *result)
+static void on_written(void *arg, const struct update_outcome *outcome)
 {
     struct write *w = arg;
 
     CHECK(w->state == STATE_PENDING);
     w->player->n_writes--;
-    end_write(w, result->err);
+    end_write(w, outcome->err);
 }
 
 static void start(struct write *w, const struct update *update)
@@ -397,15 +397,11 @@ static void start(struct write *w, const struct update *update)
     struct player *p = w->player;
     const struct update_caller caller = {
         .home = chan_tx(p->home), .done = on_written, .arg = w};
-    struct update_result result;
 
     n_writes++;
+    p->n_writes++;
     w->state = STATE_PENDING;
-    if (update_start(p->round->f->lookup, update, &caller, &result)) {
-        end_write(w, result.err);
-    } else {
-        p->n_writes++;
-    }
+    (void)update_start(p->round->f->lookup, update, 1, &caller);
 }
 
 static void start_delete(struct write *w)

@@ -168,15 +168,29 @@ void asked_free(struct asked *a)
 
 /* ---- writes ---- */
 
-static void on_written(void *arg, const struct update_result *result)
+static void on_written(void *arg, const struct update_outcome *outcome)
 {
     struct written *w = arg;
 
     must(!w->answered, "only one result");
     w->answered = true;
-    w->result = *result;
-    buf_append_slice(&w->detail, result->detail);
+    w->result = outcome->n > 0 ? outcome->results[0]
+                               : (struct update_result){.err = outcome->err};
+    if (outcome->n > 0) {
+        buf_append_slice(&w->detail, outcome->results[0].detail);
+    }
     w->result.detail = buf_slice(&w->detail);
+}
+
+void fixture_update(struct fixture *f, const struct update *update,
+                    struct written *w)
+{
+    const struct update_caller caller = {
+        .home = chan_tx(f->home), .done = on_written, .arg = w};
+
+    *w = (struct written){0};
+    must(update_start(f->lookup, update, 1, &caller) == w->answered,
+         "done() before update_start() returns true");
 }
 
 void fixture_put(struct fixture *f, const char *key, const char *value,
@@ -190,11 +204,8 @@ void fixture_put(struct fixture *f, const char *key, const char *value,
                             : (record ? STORE_PUT_ROW : STORE_PUT_PLAIN),
         .key = slice_from_string(key),
         .value = slice_from_string(value != NULL ? value : "")};
-    const struct update_caller caller = {
-        .home = chan_tx(f->home), .done = on_written, .arg = w};
 
-    *w = (struct written){0};
-    w->answered = update_start(f->lookup, &update, &caller, &w->result);
+    fixture_update(f, &update, w);
 }
 
 void fixture_run_write(struct fixture *f, struct written *w)

@@ -65,6 +65,9 @@ void fixture_run(struct fixture *f, struct asked *a);
 const char *ask_text(struct fixture *f, const char *key, struct asked *a);
 const char *asked_text(struct asked *a);
 
+/* Begins one update. */
+void fixture_update(struct fixture *f, const struct update *update,
+                    struct written *w);
 /* Writes; NULL 'value' deletes. */
 void fixture_put(struct fixture *f, const char *key, const char *value,
                  struct written *w);

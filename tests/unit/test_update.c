@@ -247,9 +247,9 @@ static void test_a_dirty_copy_outlives_an_older_delete(void **state)
     written_free(&gone);
 }
 
-static void on_flushed(void *arg, const struct update_result *result)
+static void on_flushed(void *arg, const struct update_outcome *outcome)
 {
-    *(bool *)arg = result->err == ERR_OK;
+    *(bool *)arg = outcome->err == ERR_OK;
 }
 
 static void test_a_flush_takes_older_writes_and_spares_younger(void **state)
@@ -259,11 +259,10 @@ static void test_a_flush_takes_older_writes_and_spares_younger(void **state)
     const struct update flush = {.op = STORE_CLEAR_PLAIN, .key = SLICE("")};
     const struct update_caller caller = {
         .home = chan_tx(f->home), .done = on_flushed, .arg = &flushed};
-    struct update_result result;
 
     put_and_wait(f, "older", "v");
     fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
-    assert_false(update_start(f->lookup, &flush, &caller, &result));
+    assert_false(update_start(f->lookup, &flush, 1, &caller));
     fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
     put_and_wait(f, "younger", "v"); /* Acknowledged from memory. */
     fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
