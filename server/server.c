@@ -12,6 +12,7 @@
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/parts.h"
+#include "server/lookup/feed.h"
 #include "server/lookup/lookup.h"
 #include "server/net/conn.h"
 #include "server/net/listener.h"
@@ -319,6 +320,15 @@ static void build_cache(struct running *run)
     server->clients = clients_new();
 }
 
+/* What others change must be known before anything is cached. */
+static enum err watch_store(struct running *run, struct buf *detail)
+{
+    const struct store_observer observer =
+        feed_observer(lookup_feed(run->server.lookup));
+
+    return store_observe(run->server.store, &observer, detail);
+}
+
 static enum err build_loops(struct running *run, struct buf *detail)
 {
     const size_t n =
@@ -386,6 +396,9 @@ static enum err build(struct running *run, struct buf *detail)
     }
     if (err == ERR_OK) {
         build_cache(run);
+        err = watch_store(run, detail);
+    }
+    if (err == ERR_OK) {
         err = build_loops(run, detail);
     }
     if (err != ERR_OK) {
