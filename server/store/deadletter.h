@@ -35,8 +35,7 @@ struct dead_letter {
     const struct slice *fields; /* Name, value, name, value, … */
     size_t n_fields;            /* Names and values together. */
     int64_t expires_ms;
-    enum err err;        /* Why it could not be written, … */
-    struct slice detail; /* … in a sentence. */
+    struct slice detail; /* Why it could not be written, in a sentence. */
 };
 
 /* Called with a lock held: short, takes no lock, and calls nothing here.  The
