@@ -55,11 +55,12 @@ struct watcher {
     _Atomic int state;
 
     /* ---- of the thread ---- */
-    int64_t looked_us;         /* When the last look began; clock_real_us(). */
-    int64_t stirred_us;        /* When somebody was last seen writing. */
-    int64_t asked_us;          /* Since when the writer's answer may be late; or
+    int64_t looked_us;    /* When the last look began; clock_real_us(). */
+    int64_t stirred_us;   /* When somebody was last seen writing. */
+    int64_t asked_us;     /* Since when the writer's answer may be late; or
                               INT64_MIN: it was not asked. */
-    unsigned catching_up;      /* Looks in a row that left more to tell. */
+    int64_t behind_us;    /* Since when what is left to tell may be there. */
+    unsigned catching_up; /* Looks in a row that left more to tell. */
     struct engine_sight sight; /* Of the last look. */
     struct buf detail;
 };
@@ -130,6 +131,9 @@ static void set_state(struct watcher *w, enum feed_state state)
 /* The earliest moment at which what this look found can have been there. */
 static int64_t since(const struct watcher *w, int64_t last_look_us)
 {
+    if (w->catching_up > 0) {
+        return w->behind_us;
+    }
     return w->sight.since_us > last_look_us ? w->sight.since_us : last_look_us;
 }
 
@@ -137,22 +141,24 @@ static void tell_sight(struct watcher *w, int64_t last_look_us)
 {
     const struct engine_sight *sight = &w->sight;
     const struct store_observer *observer = &w->with.observer;
+    const int64_t since_us = since(w, last_look_us);
 
     if (sight->anew) {
         observer->changed_all(observer->arg, NULL);
     }
-    w->catching_up = sight->more ? w->catching_up + 1 : 0;
-    if (w->catching_up == LOOKS_TO_CATCH_UP) {
-        tell_all(w, true);
-    }
     if (sight->anew || sight->n_told > 0) {
-        tell_lag(w, since(w, last_look_us));
+        tell_lag(w, since_us);
     }
     if (sight->changed && sight->nameless) {
         if (w->asked_us == INT64_MIN) {
-            w->asked_us = since(w, last_look_us);
+            w->asked_us = since_us;
         }
         w->with.ask(w->with.arg);
+    }
+    w->behind_us = since_us;
+    w->catching_up = sight->more ? w->catching_up + 1 : 0;
+    if (w->catching_up == LOOKS_TO_CATCH_UP) {
+        tell_all(w, true);
     }
 }
 
