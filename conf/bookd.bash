@@ -7,7 +7,7 @@ _bookd() {
     --store-durability) words='full normal' ;;
     --store-hang) words='yes no' ;;
     --enable-simulate-command) words='yes no' ;;
-    --record-writes) words='through' ;;
+    --record-writes) words='through behind' ;;
     --plain-writes) words='through behind none' ;;
     --race) words='never stale always' ;;
     --*) words= ;;
@@ -28,6 +28,7 @@ _bookd() {
         --loglevel
         --shutdown-timeout
         --store
+        --table
         --seed-books
         --store-threads
         --store-concurrency
@@ -55,7 +56,6 @@ _bookd() {
         --max-age
         --stale-while-revalidate
         --stale-if-error
-        --table
         --freshness-jitter
         --negative-max-age' ;;
     esac

@@ -263,13 +263,13 @@ void config_commit(struct config *c, const struct config_batch *batch)
 /* Makes 'batch' of one value; for config_set() and config_check(). */
 static enum err add_checked(const struct config *c, struct config_batch *batch,
                             enum config_id id, struct slice value,
-                            struct buf *detail)
+                            bool from_file, struct buf *detail)
 {
     enum err err = config_batch_add(batch, id, value, detail);
     if (err == ERR_OK && id == CONFIG_table) {
         mutex_lock(&c->rest->lock);
-        err = freshness_check(&c->rest->freshness, batch->values[id].text,
-                              detail);
+        err = freshness_check(&c->rest->freshness, c->rest->strings[id],
+                              batch->values[id].text, from_file, detail);
         mutex_unlock(&c->rest->lock);
     }
     return err;
@@ -279,7 +279,7 @@ enum err config_set(struct config *c, enum config_id id, struct slice value,
                     struct buf *detail)
 {
     struct config_batch batch = {0};
-    const enum err err = add_checked(c, &batch, id, value, detail);
+    const enum err err = add_checked(c, &batch, id, value, false, detail);
     if (err == ERR_OK) {
         config_commit(c, &batch);
     }
@@ -291,9 +291,27 @@ enum err config_check(const struct config *c, enum config_id id,
                       struct slice value, struct buf *detail)
 {
     struct config_batch batch = {0};
-    const enum err err = add_checked(c, &batch, id, value, detail);
+    const enum err err = add_checked(c, &batch, id, value, false, detail);
     config_batch_clear(&batch);
     return err;
+}
+
+enum err config_check_from_file(const struct config *c, enum config_id id,
+                                struct slice value, struct buf *detail)
+{
+    struct config_batch batch = {0};
+    const enum err err = add_checked(c, &batch, id, value, true, detail);
+    config_batch_clear(&batch);
+    return err;
+}
+
+void config_compare_tables(const struct config *c, const char *text,
+                           const char *path, struct buf *detail)
+{
+    mutex_lock(&c->rest->lock);
+    freshness_compare(&c->rest->freshness, c->rest->strings[CONFIG_table], text,
+                      path, detail);
+    mutex_unlock(&c->rest->lock);
 }
 
 enum err config_table_check(struct config *c, const char *const *names,
@@ -305,7 +323,7 @@ enum err config_table_check(struct config *c, const char *const *names,
     enum err err = freshness_learn(&rest->freshness, names, n, detail);
     if (err == ERR_OK) {
         err = freshness_check(&rest->freshness, rest->strings[CONFIG_table],
-                              detail);
+                              rest->strings[CONFIG_table], true, detail);
         freshness_apply(&rest->freshness, rest->strings[CONFIG_table], c);
     }
     mutex_unlock(&rest->lock);

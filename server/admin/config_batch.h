@@ -32,6 +32,16 @@ void config_batch_clear(struct config_batch *batch);
 void config_commit_from(struct config *c, const struct config_batch *batch,
                         enum config_source source);
 
+/* As config_check() for what a file or the command line says. */
+NODISCARD
+enum err config_check_from_file(const struct config *c, enum config_id id,
+                                struct slice value, struct buf *detail);
+
+/* Names the tables whose layout is another in the value 'text' of the file
+ * 'path' than it is now. */
+void config_compare_tables(const struct config *c, const char *text,
+                           const char *path, struct buf *detail);
+
 /* True if the command line gave 'id'. */
 bool config_is_pinned(const struct config *c, enum config_id id);
 

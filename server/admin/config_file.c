@@ -13,6 +13,7 @@
 
 #include "common/mem.h"
 #include "server/admin/config_batch.h"
+#include "server/admin/config_tables.h"
 #include "server/admin/config_text.h"
 
 #include <errno.h>
@@ -39,13 +40,22 @@ static void begin_complaint(const struct place *place, struct buf *detail)
 /* The words of one directive's value. */
 struct words {
     struct buf joined; /* With a space between them. */
+    struct buf quoted; /* The same, each in quotes if 'table' wants that. */
     size_t count;
+    size_t start; /* Of the last one in 'joined'. */
 };
 
 static void words_clear(struct words *w)
 {
     buf_clear(&w->joined);
+    buf_clear(&w->quoted);
     w->count = 0;
+}
+
+static void words_destroy(struct words *w)
+{
+    buf_destroy(&w->joined);
+    buf_destroy(&w->quoted);
 }
 
 /* What goes between the last word and the next. */
@@ -53,6 +63,27 @@ static void words_next(struct words *w)
 {
     if (w->count++ > 0) {
         buf_append_char(&w->joined, ' ');
+    }
+    w->start = w->joined.size;
+}
+
+/* The word that words_next() began is whole.  A ';' in it ends an entry of a
+ * 'table' unless it was in quotes. */
+static void words_end(struct words *w, bool in_quotes)
+{
+    const struct slice word = slice_make(buf_slice(&w->joined).data + w->start,
+                                         w->joined.size - w->start);
+    bool plain = word.size > 0;
+
+    for (size_t i = 0; plain && i < word.size; i++) {
+        plain = (unsigned char)word.data[i] > ' ' && word.data[i] != '"' &&
+                word.data[i] != '\\' && !(in_quotes && word.data[i] == ';');
+    }
+    buf_append_string(&w->quoted, w->count > 1 ? " " : "");
+    if (plain) {
+        buf_append_slice(&w->quoted, word);
+    } else {
+        config_tables_quote(word, &w->quoted);
     }
 }
 
@@ -97,15 +128,17 @@ static bool add(const struct config *c, struct config_batch *batch,
                 const struct place *place, struct buf *detail)
 {
     const size_t size = detail->size;
-    const struct slice value = buf_slice(&words->joined);
     begin_complaint(place, detail);
     const enum config_id id = config_find(name);
+    const struct slice value = id == CONFIG_table && words->count > 1
+                                   ? buf_slice(&words->quoted)
+                                   : buf_slice(&words->joined);
     if (id == CONFIG_COUNT) {
         complain_unknown(name, place, detail);
     } else if (words->count != 1 &&
                (words->count == 0 || !takes_words(&config_directives[id]))) {
         complain_count(&config_directives[id], words, detail);
-    } else if (config_check(c, id, value, detail) == ERR_OK &&
+    } else if (config_check_from_file(c, id, value, detail) == ERR_OK &&
                config_batch_add(batch, id, value, detail) == ERR_OK) {
         buf_truncate(detail, size);
         return true;
@@ -116,72 +149,11 @@ static bool add(const struct config *c, struct config_batch *batch,
 
 /* ---- files ---- */
 
-static bool is_space(char c)
-{
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
-}
-
-static int hex_digit(char c)
-{
-    const char *digits = "0123456789abcdef";
-    const char *p = c == '\0' ? NULL : strchr(digits, c | 0x20);
-    return p == NULL ? -1 : (int)(p - digits);
-}
-
-/* Reads one escape behind a '\' at '*p'; false if it is none. */
-static bool take_escape(const char **p, struct buf *out)
-{
-    const char c = **p;
-    if (c == 'x') {
-        const int high = hex_digit((*p)[1]);
-        const int low = high < 0 ? -1 : hex_digit((*p)[2]);
-        if (low < 0) {
-            return false;
-        }
-        buf_append_char(out, (char)(high << 4 | low));
-        *p += 3;
-        return true;
-    }
-    const char *from = "\"\\nrt";
-    const char *to = "\"\\\n\r\t";
-    const char *found = c == '\0' ? NULL : strchr(from, c);
-    if (found == NULL) {
-        return false;
-    }
-    buf_append_char(out, to[found - from]);
-    *p += 1;
-    return true;
-}
-
-/* Reads the rest of a word whose opening quote was read.  Returns what is
- * wrong with it, or NULL. */
-static const char *take_quoted(const char **p, struct buf *out)
-{
-    while (**p != '"') {
-        if (**p == '\0') {
-            return "a closing quote is missing";
-        }
-        if (**p != '\\') {
-            buf_append_char(out, *(*p)++);
-            continue;
-        }
-        ++*p;
-        if (!take_escape(p, out)) {
-            return "a backslash in quotes takes one of \" \\ n r t xHH";
-        }
-    }
-    ++*p;
-    if (**p != '\0' && !is_space(**p)) {
-        return "a space is missing behind a closing quote";
-    }
-    return NULL;
-}
-
 /* Splits the value part of a line.  Returns what is wrong with it, or NULL. */
 static const char *split(const char *p, struct words *words)
 {
     for (;;) {
-        while (is_space(*p)) {
+        while (config_text_is_space(*p)) {
             p++;
         }
         if (*p == '\0' || *p == '#') {
@@ -190,18 +162,23 @@ static const char *split(const char *p, struct words *words)
         words_next(words);
         if (*p == '"') {
             p++;
-            const char *wrong = take_quoted(&p, &words->joined);
+            const char *wrong = config_text_unquote(&p, &words->joined);
+            if (wrong == NULL && *p != '\0' && !config_text_is_space(*p)) {
+                wrong = "a space is missing behind a closing quote";
+            }
             if (wrong != NULL) {
                 return wrong;
             }
+            words_end(words, true);
             continue;
         }
-        for (; *p != '\0' && !is_space(*p); p++) {
+        for (; *p != '\0' && !config_text_is_space(*p); p++) {
             if (*p == '"') {
                 return "a quote stands inside a word; put all of it in quotes";
             }
             buf_append_char(&words->joined, *p);
         }
+        words_end(words, false);
     }
 }
 
@@ -210,14 +187,14 @@ static bool load_line(const struct config *c, struct config_batch *batch,
                       const char *line, struct words *words,
                       const struct place *place, struct buf *detail)
 {
-    while (is_space(*line)) {
+    while (config_text_is_space(*line)) {
         line++;
     }
     if (*line == '\0' || *line == '#') {
         return true;
     }
     const char *end = line;
-    while (*end != '\0' && !is_space(*end)) {
+    while (*end != '\0' && !config_text_is_space(*end)) {
         end++;
     }
     words_clear(words);
@@ -255,7 +232,7 @@ static enum err load_lines(const struct config *c, struct config_batch *batch,
         const size_t used = (size_t)(end - line) + 1;
         buf_consume(text, used < text->size ? used : text->size);
     }
-    buf_destroy(&words.joined);
+    words_destroy(&words);
     return err;
 }
 
@@ -308,6 +285,9 @@ static void prepare_reload(const struct config *c, struct config_batch *batch,
         if (!batch->given[id]) {
             batch->values[id] = config_value_default(d);
             batch->given[id] = true;
+        }
+        if (id == CONFIG_table) {
+            config_compare_tables(c, batch->values[id].text, path, detail);
         }
         if (d->at_run_time || config_is_pinned(c, id)) {
             continue;
@@ -379,10 +359,12 @@ enum err config_load_args(struct config *c, int argc, char *const *argv,
         if (name[name_size] == '=') {
             words_next(&words);
             buf_append_string(&words.joined, name + name_size + 1);
+            words_end(&words, false);
         }
         for (; i < argc && !is_option(argv[i]); i++) {
             words_next(&words);
             buf_append_string(&words.joined, argv[i]);
+            words_end(&words, false);
         }
         if (!add(c, &batch, slice_make(name, name_size), &words, &place,
                  detail)) {
@@ -392,7 +374,7 @@ enum err config_load_args(struct config *c, int argc, char *const *argv,
     if (err == ERR_OK) {
         config_commit_from(c, &batch, CONFIG_FROM_ARGS);
     }
-    buf_destroy(&words.joined);
+    words_destroy(&words);
     config_batch_clear(&batch);
     return err;
 }

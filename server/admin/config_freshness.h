@@ -30,10 +30,16 @@ enum err freshness_learn(struct freshness *f, const char *const *names,
                          size_t n, struct buf *detail);
 
 /* Complains of each entry of 'text' whose table is not known, if the tables
- * are: sentences with a newline between. */
+ * are, or whose layout is not what 'now' says: sentences with a newline
+ * between.  'from_file': a layout may differ, as it counts at a restart. */
 NODISCARD
-enum err freshness_check(const struct freshness *f, const char *text,
-                         struct buf *detail);
+enum err freshness_check(const struct freshness *f, const char *now,
+                         const char *text, bool from_file, struct buf *detail);
+
+/* Appends a sentence for each table whose layout is another in 'text', of a
+ * file and laid under the command line, than in 'now'. */
+void freshness_compare(const struct freshness *f, const char *now,
+                       const char *text, const char *path, struct buf *detail);
 
 /* What 'table' is after 'change' came from 'source', when it was 'now'.
  * Ownership: the caller frees it. */

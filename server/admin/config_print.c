@@ -54,16 +54,29 @@ static bool take_sentence(const char **text, struct slice *sentence)
     return true;
 }
 
-/* The length of the choice that 'sentence' explains: "word: …"; else 0. */
+/* The words that sentences of a summary explain. */
+static const char *words_of(const struct config_directive *d)
+{
+    switch (d->kind) {
+    case CONFIG_CHOICE:
+        return d->choices;
+    case CONFIG_TABLES:
+        return "prefix key columns writable max-age";
+    default:
+        return NULL;
+    }
+}
+
+/* The length of the word that 'sentence' explains: "word: …"; else 0. */
 static size_t explained_choice(const struct config_directive *d,
                                struct slice sentence)
 {
     const char *colon = memchr(sentence.data, ':', sentence.size);
-    if (d->kind != CONFIG_CHOICE || colon == NULL) {
+    const char *word = words_of(d);
+    if (word == NULL || colon == NULL) {
         return 0;
     }
     const size_t size = (size_t)(colon - sentence.data);
-    const char *word = d->choices;
     while (word != NULL && (strcspn(word, " ") != size ||
                             strncmp(word, sentence.data, size) != 0)) {
         word = strchr(word, ' ');
@@ -117,12 +130,29 @@ static const char file_heading[] =
     "# does an empty one: \"\". Inside quotes, these stand for one byte:\n"
     "#     \\\" \\\\ \\n \\r \\t \\xHH\n";
 
+/* The length of a word of a 'table' that is in quotes. */
+static size_t quoted_size(const char *word)
+{
+    size_t size = 1;
+
+    while (word[size] != '"') {
+        size += word[size] == '\\' ? 2 : 1;
+    }
+    return size + 1;
+}
+
 /* Appends words with a space between, each in quotes if it needs them. */
-static void append_file_words(const char *word, struct buf *out)
+static void append_file_words(enum config_kind kind, const char *word,
+                              struct buf *out)
 {
     while (*word != '\0') {
-        const size_t size = strcspn(word, " ");
-        config_text_quote(slice_make(word, size), out);
+        const bool in_quotes = kind == CONFIG_TABLES && *word == '"';
+        const size_t size = in_quotes ? quoted_size(word) : strcspn(word, " ");
+        if (in_quotes) {
+            buf_append(out, word, size);
+        } else {
+            config_text_quote(slice_make(word, size), out);
+        }
         word += size;
         if (*word == ' ') {
             buf_append_char(out, *word++);
@@ -141,7 +171,7 @@ static void append_file_value(const struct config *c, enum config_id id,
         buf_destroy(&text);
         return;
     }
-    append_file_words(buf_string(&text), out);
+    append_file_words(CONFIG_WORDS, buf_string(&text), out);
     buf_destroy(&text);
 }
 
@@ -197,7 +227,7 @@ static void print_tables(const struct config *c, enum config_id id,
         buf_clear(&text);
         config_tables_format_entry(&entries.list[i], &text);
         buf_printf(out, "%s ", config_directives[id].name);
-        append_file_words(buf_string(&text), out);
+        append_file_words(CONFIG_TABLES, buf_string(&text), out);
         buf_append_char(out, '\n');
     }
     if (entries.count == 0) {

@@ -1,16 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The value of the directive 'table': how fresh the copies of single tables
- * have to be.
+ * The value of the directive 'table': which tables there are under which keys,
+ * and how fresh the copies of each have to be.
  *
  *     value   =  [ entry ] { ';' [ entry ] }
- *     entry   =  NAME { option ( DURATION | 'default' ) }
+ *     entry   =  NAME { layout | option ( DURATION | 'default' ) }
+ *     layout  =  'prefix' TEXT | 'key' TEMPLATE | 'columns' LIST
+ *              | 'writable' ( 'yes' | 'no' )
  *     option  =  the name of a directive that config_freshness() takes
  *
- * A value is a change: it speaks of the options that it names and of no
- * others.  Of changes to the same option the last one counts.  The
- * configuration keeps their sum, settled: without 'default', and without
- * entries that have nothing else.
+ * A word with a space, a ';' or a quote in it stands in double quotes, with the
+ * escapes of a configuration file.  Templates and lists are those of
+ * config_layout.h.
+ *
+ * A value is a change: it speaks of what it names and of nothing else.  Of
+ * changes to the same thing the last one counts.  The configuration keeps
+ * their sum, settled: without 'default', and without entries that have nothing
+ * else.
  *
  * Thread-safety: functions of their arguments; any thread.
  */
@@ -26,8 +32,18 @@
  * CONFIG_FRESHNESS_GLOBAL. */
 #define TABLE_OPTION_UNSAID (CONFIG_FRESHNESS_GLOBAL + 1)
 
+/* What an entry says of the layout; constant once bookd has started. */
+enum table_layout {
+    TABLE_PREFIX,
+    TABLE_KEY,
+    TABLE_COLUMNS,
+    TABLE_WRITABLE, /* "yes" or "no". */
+    TABLE_LAYOUTS
+};
+
 struct table_entry {
     char *name;                                /* Owned. */
+    char *layout[TABLE_LAYOUTS];               /* Owned; NULL: unsaid. */
     int64_t options[CONFIG_FRESHNESS_OPTIONS]; /* Microseconds. */
 };
 
@@ -38,7 +54,23 @@ struct table_entries {
     size_t count;
 };
 
+/* The words for 'layout' and for 'options', in the order of printing. */
+extern const char *const table_layout_names[TABLE_LAYOUTS];
+extern const enum config_id table_option_ids[CONFIG_FRESHNESS_OPTIONS];
+
 void config_tables_clear(struct table_entries *all);
+
+/* The entry called 'name', made if there is none. */
+struct table_entry *config_tables_entry(struct table_entries *all,
+                                        struct slice name);
+void config_tables_set_layout(struct table_entry *entry, size_t i,
+                              struct slice value);
+
+/* Adds what 'text' says to '*all'.  Errors: as config_tables_apply(), but then
+ * '*all' has a part of it. */
+NODISCARD
+enum err config_tables_parse(struct table_entries *all, const char *text,
+                             struct buf *detail);
 
 /* Changes '*all' by what 'text' says.  Errors: ERR_INVALID and ERR_RANGE with
  * a sentence appended to 'detail'; then '*all' is what it was. */
@@ -50,6 +82,30 @@ void config_tables_apply_own(struct table_entries *all, const char *text);
 
 /* Takes out what says 'default', and entries that have nothing else. */
 void config_tables_settle(struct table_entries *all);
+
+/* The entry called 'name', or NULL. */
+const struct table_entry *config_tables_find(const struct table_entries *all,
+                                             const char *name);
+
+/* Makes the layout of '*all' that of 'from', of entries that one of them lacks
+ * as well. */
+void config_tables_copy_layout(struct table_entries *all,
+                               const struct table_entries *from);
+
+/* True if 'change' says nothing of the layout that 'now' does not say too; 'now'
+ * may be NULL. */
+bool config_tables_keeps_layout(const struct table_entry *change,
+                                const struct table_entry *now);
+
+/* True if 'entry' says anything of the layout. */
+bool config_tables_has_layout(const struct table_entry *entry);
+
+/* Appends what 'entry' says of the layout: " prefix user: key name". */
+void config_tables_format_layout(const struct table_entry *entry,
+                                 struct buf *out);
+
+/* Appends 's' as a word of a value, in quotes if it needs them. */
+void config_tables_quote(struct slice s, struct buf *out);
 
 /* Appends one entry: "books max-age 10s stale-if-error 1d". */
 void config_tables_format_entry(const struct table_entry *entry,

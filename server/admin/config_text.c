@@ -17,7 +17,7 @@ static bool is_plain(char c)
     return (unsigned char)c > ' ' && c != '"' && c != '\\' && c != 0x7f;
 }
 
-static void append_quoted(struct slice s, struct buf *out)
+void config_text_append_quoted(struct slice s, struct buf *out)
 {
     buf_append_char(out, '"');
     for (size_t i = 0; i < s.size; i++) {
@@ -42,14 +42,70 @@ void config_text_quote(struct slice s, struct buf *out)
     if (plain) {
         buf_append_slice(out, s);
     } else {
-        append_quoted(s, out);
+        config_text_append_quoted(s, out);
     }
+}
+
+bool config_text_is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static int hex_digit(char c)
+{
+    const char *digits = "0123456789abcdef";
+    const char *p = c == '\0' ? NULL : strchr(digits, c | 0x20);
+    return p == NULL ? -1 : (int)(p - digits);
+}
+
+/* Reads one escape behind a '\' at '*p'; false if it is none. */
+static bool take_escape(const char **p, struct buf *out)
+{
+    const char c = **p;
+    if (c == 'x') {
+        const int high = hex_digit((*p)[1]);
+        const int low = high < 0 ? -1 : hex_digit((*p)[2]);
+        if (low < 0) {
+            return false;
+        }
+        buf_append_char(out, (char)(high << 4 | low));
+        *p += 3;
+        return true;
+    }
+    const char *from = "\"\\nrt";
+    const char *to = "\"\\\n\r\t";
+    const char *found = c == '\0' ? NULL : strchr(from, c);
+    if (found == NULL) {
+        return false;
+    }
+    buf_append_char(out, to[found - from]);
+    *p += 1;
+    return true;
+}
+
+const char *config_text_unquote(const char **p, struct buf *out)
+{
+    while (**p != '"') {
+        if (**p == '\0') {
+            return "a closing quote is missing";
+        }
+        if (**p != '\\') {
+            buf_append_char(out, *(*p)++);
+            continue;
+        }
+        ++*p;
+        if (!take_escape(p, out)) {
+            return "a backslash in quotes takes one of \" \\ n r t xHH";
+        }
+    }
+    ++*p;
+    return NULL;
 }
 
 void config_text_show(struct slice s, struct buf *out)
 {
     const bool cut = s.size > SHOWN_MAX;
-    append_quoted(cut ? slice_make(s.data, SHOWN_MAX) : s, out);
+    config_text_append_quoted(cut ? slice_make(s.data, SHOWN_MAX) : s, out);
     if (cut) {
         buf_append_string(out, "...");
     }
@@ -130,9 +186,8 @@ void config_text_describe(const struct config_directive *d, struct buf *out)
         describe_length("a list of words", d, out);
         return;
     case CONFIG_TABLES:
-        buf_append_string(out, "a table's name and its options, each with ");
-        describe_range("a duration", &config_directives[CONFIG_max_age], out);
-        buf_append_string(out, ", or default");
+        buf_append_string(out, "a table's name and its options, each with its "
+                               "value");
         return;
     }
     abort();

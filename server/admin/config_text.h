@@ -14,6 +14,16 @@
  * has a meaning there, else in double quotes with escapes. */
 void config_text_quote(struct slice s, struct buf *out);
 
+/* The same, always in quotes. */
+void config_text_append_quoted(struct slice s, struct buf *out);
+
+/* Reads the rest of such a word, whose opening quote was read, up to behind the
+ * closing one.  Returns what is wrong with it, or NULL. */
+const char *config_text_unquote(const char **p, struct buf *out);
+
+/* Does 'c' separate words? */
+bool config_text_is_space(char c);
+
 /* Appends 's' always in double quotes, and cut if it is long: for errors. */
 void config_text_show(struct slice s, struct buf *out);
 

@@ -227,11 +227,20 @@ static void test_what_is_wrong_is_refused_and_changes_nothing(void **state)
            "table books: max-age: the value is missing: a duration from 0s to "
            "365d, or default");
     refuse(c, "books ttl 5s",
-           "table books: there is no option \"ttl\"; the options are max-age, "
-           "stale-while-revalidate, stale-if-error, negative-max-age");
+           "table books: there is no option \"ttl\"; the options are prefix, "
+           "key, columns, writable, max-age, stale-while-revalidate, "
+           "stale-if-error, negative-max-age");
     refuse(c, "max-age 5s",
            "table: the table's name is missing in front of max-age");
-    refuse(c, "b\"ks max-age 5s", "table: \"b\\\"ks\" is no name of a table");
+    refuse(c, "prefix books:",
+           "table: the table's name is missing in front of "
+           "prefix");
+    refuse(c, "\"\" max-age 5s", "table: \"\" is no name of a table");
+    refuse(c, "\"a\\nb\" max-age 5s",
+           "table: \"a\\x0ab\" is no name of a table");
+    refuse(c, "\"books max-age 5s", "table: a closing quote is missing");
+    refuse(c, "\"books\"max-age 5s",
+           "table: a space is missing behind a closing quote");
     refuse(c, "films max-age 5s",
            "table: there is no table \"films\"; there are books, authors");
 
@@ -270,6 +279,143 @@ static void test_more_tables_than_fit_are_refused(void **state)
 
     assert_string_equal(buf_string(&detail),
                         "there are 65 tables; there can be 64\n");
+    buf_destroy(&detail);
+}
+
+static void test_a_layout_that_cannot_be_is_refused(void **state)
+{
+    static const struct {
+        const char *text;
+        const char *why;
+    } cases[] = {
+        {"t prefix", "prefix: the value is missing"},
+        {"t prefix \"\"", "prefix is empty, so that every key would be a row; "
+                          "write one such as user:"},
+        {"t prefix \"a\\x00b\"", "prefix has a NUL in it"},
+        {"t key \"\"", "key \"\" names no column"},
+        {"t key x{a}",
+         "key \"x{a}\" begins with fixed text, which belongs into "
+         "the prefix"},
+        {"t key {a", "key \"{a\" lacks a closing brace; write it as "
+                     "{column}:{column}"},
+        {"t key a}",
+         "key \"a}\" begins with fixed text, which belongs into the "
+         "prefix"},
+        {"t key {}:{a}", "key \"{}:{a}\" has braces without a column in them"},
+        {"t key {{a}}", "key \"{{a}}\" has a brace inside braces"},
+        {"t key {a}}", "key \"{a}}\" has a closing brace that none opens"},
+        {"t key {a}{b}", "key \"{a}{b}\" has two columns with nothing between "
+                         "them, so that nobody can tell where the first one "
+                         "ends; write {a}:{b}"},
+        {"t key {a}:{A}", "key \"{a}:{A}\" names a column twice"},
+        {"t key {a}.{b}.{c}.{d}.{e}.{f}.{g}.{h}.{i}",
+         "key has more than 8 columns"},
+        {"t columns a,,b", "columns \"a,,b\" has an empty name; write columns "
+                           "a,b,c without spaces"},
+        {"t columns a,b,A", "columns names \"a\" twice"},
+        {"t writable maybe", "writable: \"maybe\" is not yes or no"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct buf why = {0};
+        buf_printf(&why, "table t: %s", cases[i].why);
+        refuse(*state, cases[i].text, buf_string(&why));
+        buf_destroy(&why);
+    }
+    assert_text(*state, "");
+}
+
+/* ---- layouts ---- */
+
+static void test_a_layout_is_kept_as_it_was_written(void **state)
+{
+    struct config *c = *state;
+
+    load(
+        c,
+        "table \"my orders\" prefix \"o;\\\"\" key {region}:{no} writable YES\n"
+        "table \"my orders\" columns region,no max-age 5s\n",
+        false, ERR_OK);
+
+    assert_text(c, "\"my orders\" prefix \"o;\\\"\" key {region}:{no} columns "
+                   "region,no writable yes max-age 5s");
+}
+
+static void test_a_printed_layout_is_read_back(void **state)
+{
+    struct config *c = *state;
+    struct config *again = config_new();
+    struct buf text = {0};
+    set(c, "\"a \\\"b\" prefix \"x ;\" key \"the id\" columns \"the id,#b\"; "
+           "#c prefix # key {a}\\{b}");
+
+    config_print(c, &text);
+    load(again, buf_string(&text), false, ERR_OK);
+    buf_clear(&text);
+    config_format(c, CONFIG_table, &text);
+
+    assert_text(again, buf_string(&text));
+    config_free(again);
+    buf_destroy(&text);
+}
+
+static void test_arguments_may_be_names_with_spaces(void **state)
+{
+    LOAD_ARGS(*state, "--table", "my table", "prefix", "t:", "key", "id");
+    LOAD_ARGS(*state, "--table", "books max-age 5s; authors max-age 6s");
+
+    assert_text(*state, "\"my table\" prefix t: key id; books max-age 5s; "
+                        "authors max-age 6s");
+}
+
+static void test_a_layout_stays_as_it_was_at_start(void **state)
+{
+    struct config *c = *state;
+    load(c, "table books prefix b: key id\n", false, ERR_OK);
+    know(c);
+
+    refuse(c, "books prefix c: max-age 1s",
+           "table books: prefix, key, columns and writable are set only at "
+           "start");
+    refuse(c, "authors writable no",
+           "table authors: prefix, key, columns and writable are set only at "
+           "start");
+    refuse(c, "films prefix f: key id",
+           "table films: prefix, key, columns and writable are set only at "
+           "start");
+    set(c, "books prefix b: key id max-age 1s");
+
+    assert_text(c, "books prefix b: key id max-age 1s");
+}
+
+static void test_a_reload_says_which_layouts_wait_for_a_restart(void **state)
+{
+    struct config *c = *state;
+    struct buf detail = {0};
+    load(c, "table books prefix b: key id\ntable authors key id\n", false,
+         ERR_OK);
+    know(c);
+
+    load(c,
+         "table books prefix c: key id max-age 2s\n"
+         "table films prefix f: key id max-age 3s\n",
+         false, ERR_OK);
+    load(c,
+         "table books prefix c: key id max-age 2s\n"
+         "table films prefix f: key id max-age 3s\n",
+         true, ERR_OK);
+    assert_int_equal(config_load(c, path, true, &detail), ERR_OK);
+
+    assert_text(c, "books prefix b: key id max-age 2s; authors key id");
+    buf_consume(&detail, strlen(path));
+    assert_non_null(strstr(buf_string(&detail),
+                           ": table books stays prefix b: key id until a "
+                           "restart, which makes it prefix c: key id\n"));
+    assert_non_null(strstr(buf_string(&detail),
+                           ": table authors stays key id until a restart, "
+                           "which makes it as if it said nothing of prefix "
+                           "and key\n"));
+    assert_non_null(strstr(buf_string(&detail), ": table films stays as if"));
     buf_destroy(&detail);
 }
 
@@ -374,6 +520,12 @@ int main(void)
         TEST(test_what_is_wrong_is_refused_and_changes_nothing),
         TEST(test_unknown_tables_are_named_once_the_tables_are_known),
         TEST(test_more_tables_than_fit_are_refused),
+        TEST(test_a_layout_that_cannot_be_is_refused),
+        TEST(test_a_layout_is_kept_as_it_was_written),
+        TEST(test_a_printed_layout_is_read_back),
+        TEST(test_arguments_may_be_names_with_spaces),
+        TEST(test_a_layout_stays_as_it_was_at_start),
+        TEST(test_a_reload_says_which_layouts_wait_for_a_restart),
         TEST(test_lines_and_options_add_up),
         TEST(test_a_reload_is_what_a_restart_would_be),
         TEST(test_what_is_printed_is_read_back),
