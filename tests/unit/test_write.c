@@ -201,7 +201,7 @@ static void test_the_first_error_of_many_keys_is_the_reply(void **state)
     const char *reply = CALL(c, "DEL", "book:x", "book:3", "k");
 
     assert_memory_equal(reply, "-ERR ", 5);
-    assert_string_equal(CALL(c, "EXISTS", "k", "book:3"), ":1\r\n");
+    assert_string_equal(CALL(c, "EXISTS", "k", "book:3"), ":2\r\n");
 }
 
 /* ---- leaving ---- */
