@@ -65,7 +65,7 @@ struct dead_letter_drop {
 
     /* Private to the store. */
     struct store_write write;
-    struct dead_letters *letters;
+    struct store_writer *writer;
     int64_t last; /* Of the letters to drop. */
 };
 

@@ -9,6 +9,7 @@
 #ifndef SERVER_STORE_ENGINE_H
 #define SERVER_STORE_ENGINE_H
 
+#include "server/store/deadletter.h"
 #include "server/store/store.h"
 
 struct engine_database; /* Defined by each engine. */
@@ -37,6 +38,9 @@ struct engine_sight {
     int64_t since_us; /* 'changed': the commit was not before this moment, on
                          clock_real_us(); INT64_MIN if that is not known. */
 };
+
+/* One row of the log. */
+typedef enum err engine_log_fn(void *arg, int64_t seq, struct slice writes);
 
 struct engine {
     const char *scheme; /* "sqlite" */
@@ -98,6 +102,40 @@ struct engine {
     bool (*checkpoint_due)(const struct engine_writer *writer);
     /* Moves the log into the database file as far as readers allow. */
     enum err (*checkpoint)(struct engine_writer *writer, struct buf *detail);
+
+    /* ---- the log of plain keys (write_log.h); all NULL without one ---- */
+
+    /* Does this database have one? */
+    bool (*log_ready)(const struct engine_writer *writer);
+    /* In the transaction: another row, 'seq' being the highest so far. */
+    enum err (*log_append)(struct engine_writer *writer, int64_t seq,
+                           struct slice writes, struct buf *detail);
+    /* In the transaction: the rows up to 'seq' go. */
+    enum err (*log_trim)(struct engine_writer *writer, int64_t seq,
+                         struct buf *detail);
+    /* Calls 'row' for each, in order, until it fails. */
+    enum err (*log_read)(struct engine_writer *writer, engine_log_fn *row,
+                         void *arg, struct buf *detail);
+    /* Where a plain key, expired or not, has its row: keys of near places are
+     * best written together.  0: it has none.  Also between transactions. */
+    enum err (*log_find)(struct engine_writer *writer, struct slice key,
+                         int64_t *place, struct buf *detail);
+    /* In the transaction: puts a plain key at the place it was found at;
+     * '*found' is false if it is not there any more. */
+    enum err (*log_put)(struct engine_writer *writer,
+                        const struct store_write *write, int64_t place,
+                        bool *found, struct buf *detail);
+
+    /* ---- the table of dead letters; NULL without one ---- */
+
+    /* In the transaction. */
+    enum err (*letter_put)(struct engine_writer *writer,
+                           const struct dead_letter *letter,
+                           struct buf *detail);
+    enum err (*letter_drop)(struct engine_writer *writer, int64_t first,
+                            int64_t last, struct buf *detail);
+    enum err (*letters_read)(struct engine_writer *writer, dead_letter_fn *show,
+                             void *arg, struct buf *detail);
 
     /* ---- changes by others; all NULL if they cannot be seen ---- */
 

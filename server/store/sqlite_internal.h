@@ -74,6 +74,8 @@ struct engine_writer {
     struct sqlite3_stmt *group_begin, *group_undo, *group_end;
     struct sqlite3_stmt *plain_get, *plain_update, *plain_insert;
     struct sqlite3_stmt *plain_delete, *plain_clear, *plain_purge;
+    struct sqlite3_stmt *log_append, *log_trim, *log_find, *log_put;
+    struct sqlite3_stmt *letter_put, *letter_drop; /* NULL: not our file. */
     struct sqlite3_stmt *json_type, *json_each;
     struct sqlite_row_writer *rows; /* One per mapping. */
     int log_pages;                  /* Of the log after the last commit. */
@@ -212,6 +214,37 @@ enum err sqlite_watch_look(struct engine_watch *watch,
 int sqlite_watch_descriptor(const struct engine_watch *watch);
 bool sqlite_watch_covers(const struct engine_watch *watch,
                          const struct mapping *mapping);
+
+/* ---- sqlite_log.c ---- */
+
+/* Makes the tables of the log and of dead letters, if the file is ours. */
+NODISCARD
+enum err sqlite_log_prepare(struct engine_writer *writer, struct buf *detail);
+bool sqlite_log_ready(const struct engine_writer *writer);
+enum err sqlite_log_append(struct engine_writer *writer, int64_t seq,
+                           struct slice writes, struct buf *detail);
+enum err sqlite_log_trim(struct engine_writer *writer, int64_t seq,
+                         struct buf *detail);
+enum err sqlite_log_read(struct engine_writer *writer, engine_log_fn *row,
+                         void *arg, struct buf *detail);
+enum err sqlite_log_find(struct engine_writer *writer, struct slice key,
+                         int64_t *place, struct buf *detail);
+enum err sqlite_log_put(struct engine_writer *writer,
+                        const struct store_write *write, int64_t place,
+                        bool *found, struct buf *detail);
+
+/* ---- sqlite_letters.c ---- */
+
+NODISCARD
+enum err sqlite_letters_prepare(struct engine_writer *writer,
+                                struct buf *detail);
+enum err sqlite_letter_put(struct engine_writer *writer,
+                           const struct dead_letter *letter,
+                           struct buf *detail);
+enum err sqlite_letter_drop(struct engine_writer *writer, int64_t first,
+                            int64_t last, struct buf *detail);
+enum err sqlite_letters_read(struct engine_writer *writer, dead_letter_fn *show,
+                             void *arg, struct buf *detail);
 
 /* ---- sqlite_scan.c ---- */
 

@@ -425,6 +425,9 @@ enum err sqlite_writer_open(struct engine_database *database,
         sqlite3_wal_hook(writer->db, after_commit, writer);
         err = prepare_plain(writer, &reason);
     }
+    if (err == ERR_OK) {
+        err = sqlite_log_prepare(writer, &reason);
+    }
     for (size_t i = 0; i < mappings->count && err == ERR_OK; i++) {
         err = prepare_mapping(writer, &mappings->list[i], &reason);
     }

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/admin/config.h"
+#include "server/store/deadletter_internal.h"
 #include "server/store/engine.h"
 #include "server/store/pool.h"
 #include "server/store/watcher.h"
@@ -238,6 +239,24 @@ enum err store_walk_start(struct store *store, struct store_walk *walk)
         store_pool_walk_refuse(walk);
     }
     return err;
+}
+
+size_t store_dead_letters(struct store *store, int64_t after, size_t count,
+                          dead_letter_fn *show, void *arg)
+{
+    return dead_letters_show(store_writer_letters(store->writer), after, count,
+                             show, arg);
+}
+
+size_t store_dead_letter_count(struct store *store)
+{
+    return dead_letters_count(store_writer_letters(store->writer));
+}
+
+enum err store_dead_letter_drop(struct store *store,
+                                struct dead_letter_drop *drop)
+{
+    return store_writer_drop_letters(store->writer, drop);
 }
 
 void store_describe(struct store *store, struct buf *out)

@@ -181,6 +181,7 @@ struct store_write {
     struct store_write *next;
     int64_t queued_us;
     size_t n_bytes; /* That clients sent, for all of a group. */
+    int64_t letter; /* The id it is set aside under, or 0. */
     enum err result;
     bool undecided;   /* 'result' is what decide() said. */
     char *error_text; /* Owned by the store until after done(). */

@@ -219,6 +219,8 @@ static void destroy(struct store_writer *writer)
     chan_free(writer->alarm);
     chan_free(writer->writes);
     buf_destroy(&writer->detail);
+    buf_destroy(&writer->suspect_detail);
+    dead_letters_free(writer->letters);
     free(writer);
 }
 
@@ -240,13 +242,18 @@ enum err store_writer_open(struct store_writer **writerp,
     enum err err =
         engine->writer_open(options->database, &writer->connection, detail);
     if (err == ERR_OK) {
+        err = writer_letters_open(writer, detail);
+    }
+    if (err == ERR_OK) {
         err = thread_start(&writer->thread, "store-writer", run, writer);
         if (err != ERR_OK) {
             buf_append_string(detail, "cannot start the store's writer");
-            engine->writer_close(writer->connection);
         }
     }
     if (err != ERR_OK) {
+        if (writer->connection != NULL) {
+            engine->writer_close(writer->connection);
+        }
         destroy(writer);
         return err;
     }
@@ -279,6 +286,7 @@ void store_writer_describe(const struct store_writer *writer, struct buf *out)
                chan_len(chan_rx(writer->writes)));
     buf_printf(out, "store_writes_deferred:%zu\r\n",
                atomic_load_explicit(&writer->n_deferred, memory_order_relaxed));
+    buf_printf(out, "deadletters:%zu\r\n", dead_letters_count(writer->letters));
     buf_printf(out, "store_writer:%s\r\n",
                writer_is_failing(writer) ? "failing" : "ok");
 }

@@ -60,6 +60,12 @@ NODISCARD
 enum err store_writer_start(struct store_writer *writer,
                             struct store_write *write);
 
+/* As store_dead_letter_drop(). */
+NODISCARD
+enum err store_writer_drop_letters(struct store_writer *writer,
+                                   struct dead_letter_drop *drop);
+struct dead_letters *store_writer_letters(struct store_writer *writer);
+
 /* False only if every deferred write that was started before (in an order that
  * the caller can know of) has ended. */
 bool store_writer_has_deferred(const struct store_writer *writer);

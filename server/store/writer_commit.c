@@ -11,7 +11,9 @@
  *                                 failed is never made a success afterwards
  * Deferred writes stay pending and become part of new transactions, each half
  * as large as the one that failed: a disk that is nearly full takes what fits,
- * and one write that cannot be stored holds up nothing that came before.
+ * and one write that cannot be stored holds up nothing that came before.  One
+ * that the database refuses, or that fails again and again all alone, is set
+ * aside (deadletter.h), so that it holds up nothing that comes after.
  */
 #include "server/store/writer_internal.h"
 
@@ -25,6 +27,9 @@
 
 #define RETRY_LOCKED_US 20000
 #define RETRY_FAILED_US 1000000
+
+/* How often a write is tried that fails all alone. */
+#define SUSPECT_TRIES 3
 
 /* ---- one write ---- */
 
@@ -44,6 +49,7 @@ void write_begin(struct store_write *write)
     write->undecided = false;
     write->error_text = NULL;
     write->submitted = NULL;
+    write->letter = 0;
     write->n_bytes = write_bytes(write);
     for (size_t i = 0; i < write->n_group; i++) {
         write_begin(write->group[i]);
@@ -87,6 +93,7 @@ static void restore(struct store_write *write)
     write->n_new_fields = 0;
     write->result = ERR_OK;
     write->undecided = false;
+    write->letter = 0;
     free(write->error_text);
     write->error_text = NULL;
     if (was != NULL) {
@@ -182,10 +189,35 @@ static enum err apply_group(struct store_writer *w, struct store_write *group)
     return err;
 }
 
+/* True if 'write' is given up: it fails whenever it is carried out, and only
+ * then.  That the disk takes other things is proved by the commit of its
+ * letter, if there is a table for it; else only what cannot be the disk's
+ * passing mood counts. */
+static bool is_hopeless(const struct store_writer *w,
+                        const struct store_write *write)
+{
+    return write == w->suspect && w->n_suspected >= SUSPECT_TRIES &&
+           (w->with.engine->letter_put != NULL ||
+            w->suspect_err == ERR_STORE_CORRUPT);
+}
+
 static enum err apply(struct store_writer *w, struct store_write *write)
 {
-    return write->op == STORE_GROUP ? apply_group(w, write)
-                                    : apply_one(w, write);
+    enum err err = ERR_OK;
+
+    if (is_hopeless(w, write)) {
+        restore(write);
+        write->result = w->suspect_err;
+        write->error_text = xslicedup(buf_slice(&w->suspect_detail));
+    } else if (write->op == STORE_GROUP) {
+        err = apply_group(w, write);
+    } else {
+        err = apply_one(w, write);
+    }
+    if (err == ERR_OK && write->deferred && write->result != ERR_OK) {
+        err = writer_set_aside(w, write);
+    }
+    return err;
 }
 
 /* Tells the caller how 'write' ended; the write is his again. */
@@ -204,6 +236,8 @@ static void end(struct store_writer *w, struct store_write *write, enum err err,
 }
 
 /* ---- failure ---- */
+
+enum step { STEP_BEGIN, STEP_WRITE, STEP_COMMIT };
 
 /* Ends the writes that somebody waits for, if queued no later than 'limit_us'.
  */
@@ -254,16 +288,39 @@ static void shrink_group(struct store_writer *w, size_t count, int64_t now_us)
     buf_destroy(&ignored);
 }
 
-static void transaction_failed(struct store_writer *w, size_t count,
-                               const char *what, enum err err)
+/* Remembers a deferred write that failed all alone. */
+static void note_suspect(struct store_writer *w, enum err err)
 {
+    const struct store_write *write = w->pending.first;
+
+    if (!write->deferred) {
+        w->suspect = NULL;
+    } else if (w->suspect != write || w->n_suspected >= SUSPECT_TRIES) {
+        w->suspect = write;
+        w->n_suspected = 1; /* Anew, if not even its letter could be put. */
+    } else {
+        w->n_suspected++;
+    }
+    w->suspect_err = err;
+    buf_clear(&w->suspect_detail);
+    buf_append_slice(&w->suspect_detail, buf_slice(&w->detail));
+}
+
+static void transaction_failed(struct store_writer *w, size_t count,
+                               enum step step, enum err err)
+{
+    static const char *const names[] = {"begin", "write", "commit"};
     const int64_t now_us = clock_now_us();
+
+    if (step == STEP_WRITE && count == 1 && err != ERR_STORE_LOCKED) {
+        note_suspect(w, err);
+    }
 
     w->locked = err == ERR_STORE_LOCKED;
     if (!writer_is_failing(w)) {
         atomic_store_explicit(&w->failing, true, memory_order_relaxed);
-        log_warn("store: %s failed err=\"%s\" detail=\"%s\" deferred=%zu", what,
-                 err_str(err), buf_string(&w->detail),
+        log_warn("store: %s failed err=\"%s\" detail=\"%s\" deferred=%zu",
+                 names[step], err_str(err), buf_string(&w->detail),
                  w->pending.count - w->pending.n_urgent);
     }
     if (w->locked) {
@@ -309,6 +366,7 @@ static void transaction_ended(struct store_writer *w, size_t count)
     w->locked = false;
     w->retry_us = 0;
     w->give_up_us = 0;
+    w->suspect = NULL;
     w->group_max = w->group_max < GROUP_MAX / 2 ? w->group_max * 2 : GROUP_MAX;
     if (writer_is_failing(w)) {
         atomic_store_explicit(&w->failing, false, memory_order_relaxed);
@@ -319,6 +377,7 @@ static void transaction_ended(struct store_writer *w, size_t count)
             pending_unlink(&w->pending, &w->pending.first);
         const char *text = write->error_text;
         n_written += count_changes(write);
+        writer_show_aside(w, write);
         end(w, write, write->result,
             text == NULL ? SLICE("") : slice_from_string(text));
     }
@@ -342,9 +401,8 @@ void writer_look_for_others(struct store_writer *w)
 }
 
 /* BEGIN to COMMIT for the first of the pending, as many as make a group: their
- * number goes to '*count'.  '*what' says what failed. */
-static enum err transact(struct store_writer *w, size_t *count,
-                         const char **what)
+ * number goes to '*count'.  '*step' says what failed. */
+static enum err transact(struct store_writer *w, size_t *count, enum step *step)
 {
     const struct engine *engine = w->with.engine;
     struct store_write *write = w->pending.first;
@@ -352,14 +410,14 @@ static enum err transact(struct store_writer *w, size_t *count,
 
     buf_clear(&w->detail);
     *count = 0;
-    *what = "begin";
+    *step = STEP_BEGIN;
     enum err err = engine->begin(w->connection, &w->detail);
     if (err != ERR_OK) {
         return err;
     }
     writer_look_for_others(w); /* What was read before may be of the past. */
 
-    *what = "write";
+    *step = STEP_WRITE;
     while (err == ERR_OK && write != NULL && *count < w->group_max &&
            bytes < GROUP_BYTES_MAX) {
         err = apply(w, write);
@@ -368,7 +426,7 @@ static enum err transact(struct store_writer *w, size_t *count,
         ++*count;
     }
     if (err == ERR_OK) {
-        *what = "commit";
+        *step = STEP_COMMIT;
         err = engine->commit(w->connection, &w->detail);
     }
     if (err != ERR_OK) {
@@ -395,18 +453,18 @@ static void checkpoint_if_due(struct store_writer *w)
 void writer_commit(struct store_writer *w)
 {
     struct pending *pending = &w->pending;
-    const char *what;
+    enum step step;
     size_t count;
 
     if (pending->count == 1 && pending->first->op == STORE_BARRIER) {
         end(w, pending_unlink(pending, &pending->first), ERR_OK, SLICE(""));
         return; /* All before it was committed. */
     }
-    const enum err err = transact(w, &count, &what);
+    const enum err err = transact(w, &count, &step);
     if (err == ERR_OK) {
         transaction_ended(w, count);
         checkpoint_if_due(w);
     } else {
-        transaction_failed(w, count, what, err);
+        transaction_failed(w, count, step, err);
     }
 }

@@ -4,6 +4,7 @@
  *
  *     writer.c         its thread: what it waits for, and when it commits
  *     writer_commit.c  transactions: their writes, their end, their failure
+ *     writer_letters.c writes that the database refuses, put aside
  *     pending.c        the writes that wait
  *
  * Thread-safety: everything belongs to the writer's thread, but for what says
@@ -17,6 +18,7 @@
 #include "common/chan.h"
 #include "common/thread.h"
 #include "common/waitgroup.h"
+#include "server/store/deadletter_internal.h"
 #include "server/store/pending.h"
 #include "server/store/writer.h"
 
@@ -61,14 +63,33 @@ struct store_writer {
     int64_t retry_us;   /* Not before this; 0: at once. */
     bool locked;        /* The last transaction found the database locked. */
     int64_t give_up_us; /* While stopping: when to lose patience; 0: unset. */
-    enum err lost;      /* Why writes were given up at close, or ERR_OK. */
+    /* A deferred write whose transaction failed while it was carried out, all
+     * alone, so many times in a row; and how. */
+    const struct store_write *suspect;
+    unsigned n_suspected;
+    enum err suspect_err;
+    struct buf suspect_detail;
+    enum err lost; /* Why writes were given up at close, or ERR_OK. */
     struct buf detail;
+
+    struct dead_letters *letters; /* Owned; any thread. */
 };
 
 static inline bool writer_is_failing(const struct store_writer *w)
 {
     return atomic_load_explicit(&w->failing, memory_order_relaxed);
 }
+
+/* ---- writer_letters.c ---- */
+
+NODISCARD
+enum err writer_letters_open(struct store_writer *w, struct buf *detail);
+/* In the transaction: puts aside 'write', a deferred one that failed with what
+ * write->error_text says, and of a group all its members. */
+NODISCARD
+enum err writer_set_aside(struct store_writer *w, struct store_write *write);
+/* After the commit: what was put aside can be seen. */
+void writer_show_aside(struct store_writer *w, struct store_write *write);
 
 /* ---- writer_commit.c ---- */
 
