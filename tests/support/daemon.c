@@ -59,7 +59,7 @@ static int listen_somewhere(int *port)
     return fd;
 }
 
-/* In the child. */
+/* In the child, with nothing to listen on if 'listener' is -1. */
 static void become_bookd(const struct daemon *d, int listener,
                          const char *const *args)
 {
@@ -88,12 +88,15 @@ static void become_bookd(const struct daemon *d, int listener,
     }
     /* dup2() of a descriptor onto itself would leave it close-on-exec. */
     if (listener == PASSED_FD ? fcntl(listener, F_SETFD, 0) != 0
-                              : dup2(listener, PASSED_FD) < 0) {
+        : listener >= 0       ? dup2(listener, PASSED_FD) < 0
+                              : false) {
         _exit(127);
     }
-    snprintf(pid, sizeof pid, "%ld", (long)getpid());
-    setenv("LISTEN_PID", pid, 1);
-    setenv("LISTEN_FDS", "1", 1);
+    if (listener >= 0) {
+        snprintf(pid, sizeof pid, "%ld", (long)getpid());
+        setenv("LISTEN_PID", pid, 1);
+        setenv("LISTEN_FDS", "1", 1);
+    }
     if (d->notify != NULL) {
         setenv("NOTIFY_SOCKET", d->notify, 1);
     }
@@ -117,6 +120,23 @@ void daemon_start(struct daemon *d, const char *const *args)
         become_bookd(d, listener, args);
     }
     close(listener);
+}
+
+void daemon_run(struct daemon *d, const char *const *args)
+{
+    int status = -1;
+
+    d->pid = fork();
+    CHECK(d->pid >= 0);
+    if (d->pid == 0) {
+        become_bookd(d, -1, args);
+    }
+    CHECK(waitpid(d->pid, &status, 0) == d->pid);
+    d->pid = 0;
+    if (status != 0) {
+        show_log(d);
+        CHECK(!"bookd did what it was to do");
+    }
 }
 
 /* True if a sanitizer or an assertion had something to say. */

@@ -531,6 +531,17 @@ static bool loss_is_allowed(struct check *c, const struct linear_op *left,
     return true;
 }
 
+/* When the value that a kill left will end. */
+static int64_t expiry_of(const struct check *c, uint64_t value)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        if (is_write(&c->ops[i]) && c->ops[i].value == value) {
+            return c->ops[i].expires_ns;
+        }
+    }
+    return 0;
+}
+
 /* One epoch, which began with what 'first' found (NULL: nothing), and was
  * followed by one that began with what 'left' found (NULL: it is the last). */
 static bool check_epoch(struct check *c, struct linear_op *ops, size_t n,
@@ -542,11 +553,13 @@ static bool check_epoch(struct check *c, struct linear_op *ops, size_t n,
 
     memcpy(all, ops, n * sizeof *all);
     if (first != NULL && first->value != LINEAR_ABSENT) {
-        all[epoch.n++] = (struct linear_op){.kind = LINEAR_WRITE,
-                                            .value = first->value,
-                                            .epoch = first->epoch,
-                                            .begin_ns = ALWAYS + 1,
-                                            .end_ns = ALWAYS + 1};
+        all[epoch.n++] =
+            (struct linear_op){.kind = LINEAR_WRITE,
+                               .value = first->value,
+                               .epoch = first->epoch,
+                               .expires_ns = expiry_of(c, first->value),
+                               .begin_ns = ALWAYS + 1,
+                               .end_ns = ALWAYS + 1};
     }
     if (left != NULL && left->value != LINEAR_ABSENT) {
         /* Was it ever there?  A read that excludes nothing asks that. */

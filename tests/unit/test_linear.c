@@ -272,6 +272,20 @@ static void test_what_a_kill_left_is_where_it_goes_on(void **state)
     assert_false(is_good(ops, &rules));
 }
 
+static void test_what_a_kill_left_may_expire_after_it(void **state)
+{
+    const int64_t kills[] = {100};
+    const struct linear_rules rules = {.loss_ns = 50, .kills_ns = kills};
+    struct linear_op ops[OPS] = {W(1, 1, 2), R(1, 200, 201),
+                                 R(NOTHING, 302, 303)};
+
+    (void)state;
+    ops[1].epoch = ops[2].epoch = 1;
+    assert_false(is_good(ops, &rules));
+    ops[0].expires_ns = 300;
+    assert_true(is_good(ops, &rules));
+}
+
 /* ---- random histories ---- */
 
 struct shape {
@@ -492,6 +506,7 @@ int main(void)
         cmocka_unit_test(test_values_end_when_they_expire),
         cmocka_unit_test(test_a_kill_loses_only_the_last_writes),
         cmocka_unit_test(test_what_a_kill_left_is_where_it_goes_on),
+        cmocka_unit_test(test_what_a_kill_left_may_expire_after_it),
         cmocka_unit_test(test_registers_are_judged_as_by_all_orders),
         cmocka_unit_test(test_counters_are_judged_as_by_all_orders),
         cmocka_unit_test(test_deletes_hide_few_violations_and_invent_none),
