@@ -12,6 +12,7 @@
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/parts.h"
+#include "server/command/pubsub.h"
 #include "server/lookup/feed.h"
 #include "server/lookup/lookup.h"
 #include "server/net/conn.h"
@@ -318,6 +319,7 @@ static void build_cache(struct running *run)
                                        .timers = run->timers};
     server->lookup = lookup_new(&parts);
     server->clients = clients_new();
+    server->pubsub = pubsub_new();
 }
 
 /* What others change must be known before anything is cached. */
@@ -438,6 +440,7 @@ static void tear_down(struct running *run)
     for (size_t i = 0; i < run->n_io; i++) {
         loop_free(run->io[i].loop);
     }
+    pubsub_free(server->pubsub);
     clients_free(server->clients);
     lookup_free(server->lookup);
     cache_free(server->cache);

@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "server/admin/config_batch.h"
 #include "server/admin/config_freshness.h"
+#include "server/admin/config_limits.h"
 
 #include <assert.h>
 
@@ -52,6 +53,23 @@ struct config_rest {
     struct listener *listeners GUARDED_BY(lock);  /* Newest first. */
 };
 
+/* Stores what client-output-buffer-limit says into the numbers of 'c'. */
+static void apply_limits(struct config *c, const char *text)
+{
+    struct config_limits all = {0};
+
+    config_limits_apply_own(&all, text);
+    for (size_t i = 0; i < CONFIG_LIMITS_CLASSES; i++) {
+        const struct config_limit *limit = &all.limits[i];
+        atomic_store_explicit(&c->limits[i][0], limit->hard_bytes,
+                              memory_order_relaxed);
+        atomic_store_explicit(&c->limits[i][1], limit->soft_bytes,
+                              memory_order_relaxed);
+        atomic_store_explicit(&c->limits[i][2], limit->soft_us,
+                              memory_order_relaxed);
+    }
+}
+
 /* ---- life ---- */
 
 struct config *config_new(void)
@@ -72,6 +90,7 @@ struct config *config_new(void)
             atomic_init(&c->tables[i][k], CONFIG_FRESHNESS_GLOBAL);
         }
     }
+    apply_limits(c, c->rest->strings[CONFIG_client_output_buffer_limit]);
     mutex_unlock(&c->rest->lock);
     return c;
 }
@@ -233,6 +252,22 @@ static void store_tables(struct config *c, const struct config_value *value,
     config_value_destroy(&sum);
 }
 
+/* A client changes the classes that it names; what a file or the command line
+ * does not name is at its default. */
+static void store_limits(struct config *c, const struct config_value *value,
+                         enum config_source source) REQUIRES(c->rest->lock)
+{
+    const enum config_id id = CONFIG_client_output_buffer_limit;
+    const char *now = source == CONFIG_FROM_CLIENT
+                          ? c->rest->strings[id]
+                          : config_directives[id].default_text;
+    struct config_value sum = {.text = config_limits_sum(now, value->text)};
+
+    apply_limits(c, sum.text);
+    store(c, id, &sum);
+    config_value_destroy(&sum);
+}
+
 void config_commit_from(struct config *c, const struct config_batch *batch,
                         enum config_source source)
 {
@@ -248,7 +283,11 @@ void config_commit_from(struct config *c, const struct config_batch *batch,
         if (!batch->given[id] || (is_file && *pinned)) {
             continue;
         }
-        store(c, id, &batch->values[id]);
+        if (id == CONFIG_client_output_buffer_limit) {
+            store_limits(c, &batch->values[id], source);
+        } else {
+            store(c, id, &batch->values[id]);
+        }
         *pinned = *pinned || source == CONFIG_FROM_ARGS;
     }
     mutex_unlock(&c->rest->lock);
@@ -416,6 +455,11 @@ enum err config_batch_add(struct config_batch *batch, enum config_id id,
     }
     if (id == CONFIG_table && batch->given[id]) {
         add_tables(&parsed, batch->values[id].text);
+    }
+    if (id == CONFIG_client_output_buffer_limit && batch->given[id]) {
+        char *sum = config_limits_sum(batch->values[id].text, parsed.text);
+        config_value_destroy(&parsed);
+        parsed.text = sum;
     }
     config_value_destroy(&batch->values[id]);
     batch->values[id] = parsed;

@@ -52,13 +52,51 @@ enum config_kind {
     CONFIG_MODE,     /* Permission bits, octal. */
     CONFIG_STRING,   /* One text, in quotes if it has spaces. */
     CONFIG_WORDS,    /* Words, kept as a string with one space between. */
-    CONFIG_TABLES    /* Options of single tables; see config_tables.h. */
+    CONFIG_TABLES,   /* Options of single tables; see config_tables.h. */
+    CONFIG_EVENTS,   /* Letters, kept as bits; see config_events.h. */
+    CONFIG_LIMITS    /* For classes of clients; see config_limits.h. */
 };
 
 /* Values of the choices, in the order of their words in config.def. */
 enum race { RACE_NEVER, RACE_STALE, RACE_ALWAYS };
 enum write_mode { WRITES_THROUGH, WRITES_BEHIND, WRITES_NONE };
 enum durability { DURABILITY_FULL, DURABILITY_NORMAL };
+
+/* What notify-keyspace-events tells, and how. */
+enum {
+    EVENTS_KEYSPACE = 1 << 0, /* K: on channels of keys. */
+    EVENTS_KEYEVENT = 1 << 1, /* E: on channels of events. */
+    EVENTS_GENERIC = 1 << 2,
+    EVENTS_STRING = 1 << 3,
+    EVENTS_LIST = 1 << 4,
+    EVENTS_SET = 1 << 5,
+    EVENTS_HASH = 1 << 6,
+    EVENTS_ZSET = 1 << 7,
+    EVENTS_EXPIRED = 1 << 8,
+    EVENTS_EVICTED = 1 << 9,
+    EVENTS_STREAM = 1 << 10,
+    EVENTS_MODULE = 1 << 11,
+    EVENTS_NEW = 1 << 12,
+    EVENTS_MISS = 1 << 13,
+    EVENTS_ALL = EVENTS_GENERIC | EVENTS_STRING | EVENTS_LIST | EVENTS_SET |
+                 EVENTS_HASH | EVENTS_ZSET | EVENTS_EXPIRED | EVENTS_EVICTED |
+                 EVENTS_STREAM | EVENTS_MODULE
+};
+
+/* Classes of clients for client-output-buffer-limit. */
+enum config_limits_class {
+    CONFIG_LIMITS_NORMAL,
+    CONFIG_LIMITS_REPLICA, /* For Redis' sake: we have none. */
+    CONFIG_LIMITS_PUBSUB,
+    CONFIG_LIMITS_CLASSES
+};
+
+/* How much a client may be owed; 0 stands for any amount. */
+struct config_limit {
+    int64_t hard_bytes;
+    int64_t soft_bytes; /* For no longer than 'soft_us'. */
+    int64_t soft_us;
+};
 
 /* One row of the table, for help, docs and CONFIG GET. */
 struct config_directive {
@@ -86,6 +124,7 @@ extern const struct config_directive config_directives[CONFIG_COUNT];
 struct config {
     _Atomic int64_t numbers[CONFIG_COUNT];
     _Atomic int64_t tables[CONFIG_TABLES_MAX][CONFIG_FRESHNESS_OPTIONS];
+    _Atomic int64_t limits[CONFIG_LIMITS_CLASSES][3];
     struct config_rest *rest; /* The lock and what is under it. */
 };
 
@@ -101,6 +140,18 @@ static inline int64_t config_number(const struct config *c, enum config_id id)
 static inline bool config_switch(const struct config *c, enum config_id id)
 {
     return config_number(c, id) != 0;
+}
+
+/* What client-output-buffer-limit says of 'class'. */
+static inline struct config_limit
+config_output_limit(const struct config *c, enum config_limits_class class)
+{
+    const _Atomic int64_t *limit = c->limits[class];
+
+    return (struct config_limit){
+        .hard_bytes = atomic_load_explicit(&limit[0], memory_order_relaxed),
+        .soft_bytes = atomic_load_explicit(&limit[1], memory_order_relaxed),
+        .soft_us = atomic_load_explicit(&limit[2], memory_order_relaxed)};
 }
 
 /* The column of 'id' in 'tables'; -1 if tables have no such option. */

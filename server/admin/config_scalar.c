@@ -5,6 +5,8 @@
  */
 #include "server/admin/config_scalar.h"
 
+#include "server/admin/config_events.h"
+
 #include <assert.h>
 #include <stdlib.h>
 
@@ -174,9 +176,12 @@ static bool parse(const struct config_directive *d, struct slice text,
         return parse_choice(d->choices, text, number);
     case CONFIG_MODE:
         return take_digits(&text, 8, number) && text.size == 0;
+    case CONFIG_EVENTS:
+        return config_events_parse(text, number);
     case CONFIG_STRING:
     case CONFIG_WORDS:
     case CONFIG_TABLES:
+    case CONFIG_LIMITS:
         break;
     }
     abort();
@@ -266,9 +271,13 @@ void config_scalar_format(const struct config_directive *d, int64_t number,
     case CONFIG_MODE:
         buf_printf(out, "%llo", (unsigned long long)number);
         return;
+    case CONFIG_EVENTS:
+        config_events_format(number, out);
+        return;
     case CONFIG_STRING:
     case CONFIG_WORDS:
     case CONFIG_TABLES:
+    case CONFIG_LIMITS:
         break;
     }
     abort();

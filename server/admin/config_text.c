@@ -189,6 +189,14 @@ void config_text_describe(const struct config_directive *d, struct buf *out)
         buf_append_string(out, "a table's name and its options, each with its "
                                "value");
         return;
+    case CONFIG_EVENTS:
+        buf_append_string(out, "letters out of Ag$lshzxeKEtmdn");
+        return;
+    case CONFIG_LIMITS:
+        buf_append_string(out, "classes of clients (normal, replica, slave, "
+                               "pubsub), each with two sizes and a number of "
+                               "seconds");
+        return;
     }
     abort();
 }
@@ -222,6 +230,8 @@ void config_text_placeholder(const struct config_directive *d, struct buf *out)
     case CONFIG_STRING:
     case CONFIG_WORDS:
     case CONFIG_TABLES:
+    case CONFIG_EVENTS:
+    case CONFIG_LIMITS:
         buf_append_string(out, d->choices);
         return;
     }

@@ -6,6 +6,7 @@
 #include "server/admin/config_value.h"
 
 #include "common/mem.h"
+#include "server/admin/config_limits.h"
 #include "server/admin/config_scalar.h"
 #include "server/admin/config_tables.h"
 #include "server/admin/config_text.h"
@@ -21,7 +22,7 @@ void config_value_destroy(struct config_value *value)
 bool config_value_is_text(const struct config_directive *d)
 {
     return d->kind == CONFIG_STRING || d->kind == CONFIG_WORDS ||
-           d->kind == CONFIG_TABLES;
+           d->kind == CONFIG_TABLES || d->kind == CONFIG_LIMITS;
 }
 
 bool config_value_equal(const struct config_value *a,
@@ -92,8 +93,9 @@ static enum err parse_text(const struct config_directive *d, struct slice text,
     if (text.size > 0 && memchr(text.data, '\0', text.size) != NULL) {
         return ERR_INVALID;
     }
-    char *words =
-        d->kind == CONFIG_WORDS ? normalise_words(text) : xslicedup(text);
+    char *words = d->kind == CONFIG_WORDS || d->kind == CONFIG_LIMITS
+                      ? normalise_words(text)
+                      : xslicedup(text);
     if ((int64_t)strlen(words) < d->min) {
         free(words);
         return ERR_RANGE;
@@ -119,6 +121,21 @@ static enum err normalise_tables(char **text, struct buf *detail)
     return err;
 }
 
+/* The same of client-output-buffer-limit. */
+static enum err normalise_limits(char **text, struct buf *detail)
+{
+    struct config_limits limits = {0};
+    const enum err err = config_limits_apply(&limits, *text, detail);
+    if (err == ERR_OK) {
+        struct buf formatted = {0};
+        config_limits_format(&limits, &formatted);
+        free(*text);
+        *text = xslicedup(buf_slice(&formatted));
+        buf_destroy(&formatted);
+    }
+    return err;
+}
+
 enum err config_value_parse(const struct config_directive *d, struct slice text,
                             struct config_value *value, struct buf *detail)
 {
@@ -132,6 +149,8 @@ enum err config_value_parse(const struct config_directive *d, struct slice text,
     }
     if (d->kind == CONFIG_TABLES) {
         err = normalise_tables(&parsed.text, detail);
+    } else if (d->kind == CONFIG_LIMITS) {
+        err = normalise_limits(&parsed.text, detail);
     }
     if (err != ERR_OK) {
         config_value_destroy(&parsed);
@@ -169,7 +188,13 @@ void config_value_format_redis(const struct config_directive *d,
                                const struct config_value *value,
                                struct buf *out)
 {
-    if (d->bare != 0 && value->number % d->bare == 0) {
+    if (d->kind == CONFIG_LIMITS) {
+        struct config_limits limits = {0};
+        config_limits_apply_own(&limits, value->text);
+        config_limits_format_redis(&limits, out);
+    } else if (d->kind == CONFIG_EVENTS) {
+        config_scalar_format(d, value->number, out);
+    } else if (d->bare != 0 && value->number % d->bare == 0) {
         buf_append_int64(out, value->number / d->bare);
     } else {
         config_value_format(d, value, out);

@@ -21,12 +21,15 @@
 #include "common/attr.h"
 #include "common/chan.h"
 #include "common/slice.h"
+#include "server/command/pubsub.h"
 #include "server/resp/reply.h"
 
 #include <stdatomic.h>
+#include <sys/queue.h>
 
 struct command;
 struct execution;
+struct hub;
 struct request;
 struct server;
 struct transaction;
@@ -60,6 +63,11 @@ struct client {
     _Atomic int shown_protocol;  /* Copy of 'protocol'. */
     _Atomic size_t queued_bytes; /* Of commands between MULTI and EXEC. */
     _Atomic int queued_commands; /* Plus 1; 0: there was no MULTI. */
+    _Atomic size_t n_subscriptions[PUBSUB_KINDS];
+
+    /* What it has subscribed to; command/pubsub's. */
+    struct hub *hub; /* NULL: it never has. */
+    LIST_HEAD(, subscription) subscriptions;
 
     /* Guarded by the lock of clients.c. */
     char *name;         /* Owned; NULL: none. */
@@ -69,7 +77,22 @@ struct client {
 
     /* Called on the loop by request_finish(); set by net/conn. */
     void (*on_finish)(struct request *request);
+    /* Set by net/conn, called on the loop: sends 'pieces', together one value
+     * in the client's protocol, after all the client is owed already: behind
+     * the replies of the requests that have begun.  (One exception:
+     * request->pushes_first.)  Never frees the client. */
+    void (*on_push)(struct client *client, const struct slice *pieces,
+                    size_t n);
+    /* Likewise: more was pushed than could be kept for it; it is closed
+     * soon. */
+    void (*on_overrun)(struct client *client);
 };
+
+/* Has it subscribed to anything?  Thread: the loop. */
+static inline bool client_is_subscriber(const struct client *client)
+{
+    return !LIST_EMPTY(&client->subscriptions);
+}
 
 struct answer;
 struct room;
@@ -102,6 +125,10 @@ struct request {
     /* Called once, on the loop, when the client went away while the request
      * was pending; may be NULL.  request_finish() must still be called. */
     void (*on_cancel)(struct request *request);
+    /* Set before it becomes pending: what is pushed meanwhile leaves before
+     * its reply.  For one of REQUEST_ALONE only, whose reply does not depend on
+     * what is pushed. */
+    bool pushes_first;
 
     /* Private to net/conn and request_keep_args(). */
     struct request *next;
@@ -111,6 +138,7 @@ struct request {
     enum request_class class;
     bool pending;
     bool finished;
+    bool is_push; /* No request: what was pushed between two. */
 };
 
 /* Copies the arguments, so that argv stays valid until the request is freed. */

@@ -105,33 +105,50 @@ static const char *or_empty(const char *string)
     return string != NULL ? string : "";
 }
 
+#define SHOWN(field) atomic_load_explicit(&c->field, memory_order_relaxed)
+
+/* What the client is at: letters, at least one. */
+static const char *flags_of(const struct client *c)
+{
+    const bool subscribed = SHOWN(n_subscriptions[PUBSUB_CHANNEL]) +
+                                SHOWN(n_subscriptions[PUBSUB_PATTERN]) +
+                                SHOWN(n_subscriptions[PUBSUB_SHARD]) >
+                            0;
+    const bool queues = SHOWN(queued_commands) > 0;
+
+    return subscribed && queues ? "xP" : subscribed ? "P" : queues ? "x" : "N";
+}
+
 /* The lock is held: names do not change.  Source: the fields of CLIENT LIST
  * in Redis 7.2. */
 static void describe(struct client *c, int64_t now_us, struct buf *out)
 {
     const struct command *command =
         atomic_load_explicit(&c->last_command, memory_order_relaxed);
-#define SHOWN(field) atomic_load_explicit(&c->field, memory_order_relaxed)
 
     buf_printf(out,
                "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld "
-               "flags=N db=0 sub=0 psub=0 ssub=0 multi=-1 qbuf=%zu "
-               "qbuf-free=%zu argv-mem=0 multi-mem=0 rbs=0 rbp=0 obl=%zu "
+               "flags=%s db=0 sub=%zu psub=%zu ssub=%zu multi=%d qbuf=%zu "
+               "qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=%zu "
                "oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=default "
                "redir=-1 resp=%d lib-name=%s lib-ver=%s pending=%zu\n",
                (unsigned long long)c->id, c->address, c->local_address, c->fd,
                or_empty(c->name),
                (long long)((now_us - c->created_us) / 1000000),
                (long long)((now_us - SHOWN(last_active_us)) / 1000000),
+               flags_of(c), SHOWN(n_subscriptions[PUBSUB_CHANNEL]),
+               SHOWN(n_subscriptions[PUBSUB_PATTERN]),
+               SHOWN(n_subscriptions[PUBSUB_SHARD]), SHOWN(queued_commands) - 1,
                SHOWN(input_bytes),
                free_bytes(SHOWN(input_capacity), SHOWN(input_bytes)),
-               SHOWN(output_bytes),
+               SHOWN(queued_bytes), SHOWN(output_bytes),
                sizeof *c + SHOWN(input_capacity) + SHOWN(output_bytes),
                command != NULL ? command->name : "NULL", SHOWN(shown_protocol),
                or_empty(c->library_name), or_empty(c->library_version),
                SHOWN(pending_requests));
-#undef SHOWN
 }
+
+#undef SHOWN
 
 void clients_describe(struct clients *clients, struct client *client,
                       struct buf *out)

@@ -9,9 +9,10 @@ static const struct {
     unsigned bit;
     const char *name;
 } flag_names[] = {
-    {CMD_WRITE, "write"}, {CMD_READONLY, "readonly"}, {CMD_DENYOOM, "denyoom"},
-    {CMD_ADMIN, "admin"}, {CMD_FAST, "fast"},         {CMD_NO_AUTH, "no_auth"},
-    {CMD_NO_MULTI, "no_multi"},
+    {CMD_WRITE, "write"},       {CMD_READONLY, "readonly"},
+    {CMD_DENYOOM, "denyoom"},   {CMD_ADMIN, "admin"},
+    {CMD_FAST, "fast"},         {CMD_NO_AUTH, "no_auth"},
+    {CMD_NO_MULTI, "no_multi"}, {CMD_PUBSUB, "pubsub"},
 };
 
 static const struct {
@@ -24,6 +25,7 @@ static const struct {
     {CAT_ADMIN, "@admin"},       {CAT_DANGEROUS, "@dangerous"},
     {CAT_FAST, "@fast"},         {CAT_SLOW, "@slow"},
     {CAT_BOOK, "@book"},         {CAT_TRANSACTION, "@transaction"},
+    {CAT_PUBSUB, "@pubsub"},
 };
 
 static size_t n_bits(unsigned set)

@@ -13,7 +13,12 @@ enum command_status cmd_ping(struct request *r)
     if (r->argc > 2) {
         return done_wrong_count(r);
     }
-    if (r->argc == 2) {
+    if (client_is_subscriber(r->client) && r->client->protocol == 2) {
+        /* So that it can be told from a message's neighbours. */
+        reply_array(&r->reply, 2);
+        reply_bulk_string(&r->reply, "pong");
+        reply_bulk(&r->reply, r->argc == 2 ? r->argv[1] : SLICE(""));
+    } else if (r->argc == 2) {
         reply_bulk(&r->reply, r->argv[1]);
     } else {
         reply_simple(&r->reply, "PONG");
@@ -115,6 +120,7 @@ enum command_status cmd_quit(struct request *r)
 enum command_status cmd_reset(struct request *r)
 {
     clients_set_name(r->client->server->clients, &r->client->name, SLICE(""));
+    pubsub_leave(r->client->server->pubsub, r->client);
     set_protocol(r, 2);
     reply_simple(&r->reply, "RESET");
     return COMMAND_DONE;

@@ -15,6 +15,7 @@
 #include "server/command/clients.h"
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
+#include "server/command/pubsub.h"
 #include "server/command/redis.h"
 #include "server/lookup/lookup.h"
 #include "server/store/store.h"
@@ -104,6 +105,12 @@ static void info_stats(const struct server *server, struct buf *out)
     cache_usage(server->cache, &usage);
     line_int(out, "expired_keys", (int64_t)usage.expirations);
     line_int(out, "evicted_keys", (int64_t)usage.evictions);
+    line_int(out, "pubsub_channels",
+             (int64_t)pubsub_count(server->pubsub, PUBSUB_CHANNEL));
+    line_int(out, "pubsub_patterns",
+             (int64_t)pubsub_count(server->pubsub, PUBSUB_PATTERN));
+    line_int(out, "pubsubshard_channels",
+             (int64_t)pubsub_count(server->pubsub, PUBSUB_SHARD));
 }
 
 static void info_replication(const struct server *server, struct buf *out)

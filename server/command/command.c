@@ -197,6 +197,17 @@ static void empty_scratch(struct buf *scratch)
     buf_clear(scratch);
 }
 
+/* In RESP2 a message cannot be told from a reply, so that whoever waits for
+ * messages may do little else. */
+static bool may_subscriber_run(const struct command *command)
+{
+    return command->run == cmd_subscribe || command->run == cmd_psubscribe ||
+           command->run == cmd_ssubscribe || command->run == cmd_unsubscribe ||
+           command->run == cmd_punsubscribe ||
+           command->run == cmd_sunsubscribe || command->run == cmd_ping ||
+           command->run == cmd_quit || command->run == cmd_reset;
+}
+
 static enum command_status run(struct request *request)
 {
     struct client *client = request->client;
@@ -214,6 +225,15 @@ static enum command_status run(struct request *request)
     atomic_store_explicit(&client->last_command, command, memory_order_relaxed);
     if (!arity_fits(command, request->argc)) {
         return done_wrong_count(request);
+    }
+    if (client->protocol == 2 && client_is_subscriber(client) &&
+        !may_subscriber_run(command)) {
+        reply_errorf(&request->reply,
+                     "ERR Can't execute '%s': only (P|S)SUBSCRIBE / "
+                     "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
+                     "this context",
+                     command->name);
+        return COMMAND_DONE;
     }
     return command->run(request);
 }

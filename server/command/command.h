@@ -30,7 +30,8 @@ enum {
     CMD_ADMIN = 1 << 3,
     CMD_FAST = 1 << 4,
     CMD_NO_AUTH = 1 << 5,
-    CMD_NO_MULTI = 1 << 6 /* Cannot be queued behind MULTI. */
+    CMD_NO_MULTI = 1 << 6, /* Cannot be queued behind MULTI. */
+    CMD_PUBSUB = 1 << 7
 };
 
 /* ACL categories. */
@@ -46,7 +47,8 @@ enum {
     CAT_FAST = 1 << 8,
     CAT_SLOW = 1 << 9,
     CAT_BOOK = 1 << 10,
-    CAT_TRANSACTION = 1 << 11
+    CAT_TRANSACTION = 1 << 11,
+    CAT_PUBSUB = 1 << 12
 };
 
 /* A row of the table; all strings are static. */

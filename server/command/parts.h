@@ -17,6 +17,7 @@ struct cache;
 struct clients;
 struct config;
 struct lookup;
+struct pubsub;
 struct store;
 
 struct server {
@@ -25,6 +26,7 @@ struct server {
     struct cache *cache;
     struct lookup *lookup;
     struct clients *clients;
+    struct pubsub *pubsub;
     const char *config_path; /* Absolute; "" when there is no file. */
     int64_t started_us;      /* clock_now_us(). */
     int port;                /* TCP port really bound. */

@@ -19,6 +19,7 @@
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/parts.h"
+#include "server/command/pubsub.h"
 #include "server/net/socket.h"
 
 #include <event2/event.h>
@@ -43,11 +44,6 @@
  * clients that send everything before they read anything. */
 #define OUTPUT_MAX ((size_t)64 << 20)
 
-/* Replies that wait for one before them may pass OUTPUT_MAX together, for
- * nobody knew their sizes when they began.  Beyond this the client is
- * disconnected, as by Redis' client-output-buffer-limit. */
-#define HELD_MAX ((size_t)1 << 30)
-
 /* Redis' limits for an inline command or a length, and on arguments. */
 #define INLINE_MAX ((size_t)64 * 1024)
 #define ARGS_MAX ((size_t)1024 * 1024)
@@ -55,6 +51,9 @@
 static void on_readable(evutil_socket_t fd, short what, void *arg);
 static void on_writable(evutil_socket_t fd, short what, void *arg);
 static void on_finish(struct request *request);
+static void on_push(struct client *client, const struct slice *pieces,
+                    size_t n);
+static void on_overrun(struct client *client);
 
 /* ---- open and close ---- */
 
@@ -88,6 +87,8 @@ void conn_open(struct loop *loop, struct server *server, int fd)
         .last_active_us = clock_now_us(),
         .shown_protocol = 2,
         .on_finish = on_finish,
+        .on_push = on_push,
+        .on_overrun = on_overrun,
     };
     socket_names(fd, client->address, client->local_address,
                  CLIENT_ADDRESS_SIZE);
@@ -132,6 +133,7 @@ void conn_close(struct conn *conn)
 {
     struct client *client = &conn->client;
     assert(conn->conns->running == NULL);
+    pubsub_leave(client->server->pubsub, client);
     event_free(conn->readable);
     event_free(conn->writable);
     socket_hang_up(client->fd);
@@ -146,12 +148,16 @@ void conn_close(struct conn *conn)
 
 /* ---- requests ---- */
 
+static size_t owed_bytes(const struct conn *conn)
+{
+    return conn->output.size + conn->requests.held_bytes;
+}
+
 /* No further command may be run before something changes. */
 static bool must_wait(const struct conn *conn)
 {
     const struct requests *requests = &conn->requests;
-    return requests->count >= REQUESTS_MAX ||
-           conn->output.size + requests->held_bytes >= OUTPUT_MAX ||
+    return requests->count >= REQUESTS_MAX || owed_bytes(conn) >= OUTPUT_MAX ||
            (conn->class_waits &&
             !requests_allow(requests, conn->waiting_class));
 }
@@ -198,11 +204,74 @@ static void on_finish(struct request *request)
     if (request == conn->conns->running) {
         return; /* Before its handler returned: run_command() goes on. */
     }
-    if (conn->requests.held_bytes > HELD_MAX) {
-        conn->overdrawn = true;
-        buf_destroy(&request->own); /* Nobody will read it. */
-    }
     requests_count_finished(&conn->requests, request);
+    conn_check_owed(conn);
+    if (conn->overdrawn) {
+        requests_drop(&conn->requests, request); /* Nobody will read it. */
+    }
+    conns_work_soon(conn);
+}
+
+/* ---- what it is owed ---- */
+
+void conn_check_owed(struct conn *conn)
+{
+    const struct config_limit limit = config_output_limit(
+        conn->client.server->config, client_is_subscriber(&conn->client)
+                                         ? CONFIG_LIMITS_PUBSUB
+                                         : CONFIG_LIMITS_NORMAL);
+    const int64_t owed = (int64_t)owed_bytes(conn);
+
+    if (limit.hard_bytes != 0 && owed >= limit.hard_bytes) {
+        conn->overdrawn = true;
+    }
+    if (limit.soft_bytes == 0 || owed < limit.soft_bytes) {
+        conn->slow_since_us = 0;
+        return;
+    }
+    const int64_t now_us = clock_now_us();
+    if (conn->slow_since_us == 0) {
+        conn->slow_since_us = now_us;
+    } else if (now_us - conn->slow_since_us > limit.soft_us) {
+        conn->overdrawn = true;
+    }
+}
+
+static void on_overrun(struct client *client)
+{
+    struct conn *conn = container_of(client, struct conn, client);
+    conn->overdrawn = true;
+    conns_work_soon(conn);
+}
+
+static bool append_all(struct buf *out, const struct slice *pieces, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!buf_try_append_slice(out, pieces[i])) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void on_push(struct client *client, const struct slice *pieces, size_t n)
+{
+    struct conn *conn = container_of(client, struct conn, client);
+    assert(loop_is_current(conn->conns->loop));
+    assert(conn->conns->running == NULL);
+    if (conn->overdrawn) {
+        return;
+    }
+    struct buf *held = requests_push(&conn->requests);
+    struct buf *out = held != NULL ? held : &conn->output;
+    const size_t before = out->size;
+    if (!append_all(out, pieces, n)) {
+        conn->overdrawn = true;
+    }
+    if (held != NULL) {
+        conn->requests.held_bytes += out->size - before;
+    }
+    conn_check_owed(conn);
     conns_work_soon(conn);
 }
 
@@ -385,8 +454,7 @@ static void publish(struct conn *conn)
                           memory_order_relaxed);
     atomic_store_explicit(&client->input_capacity, conn->input.capacity,
                           memory_order_relaxed);
-    atomic_store_explicit(&client->output_bytes,
-                          conn->output.size + conn->requests.held_bytes,
+    atomic_store_explicit(&client->output_bytes, owed_bytes(conn),
                           memory_order_relaxed);
     atomic_store_explicit(&client->pending_requests,
                           conn->requests.n_unfinished, memory_order_relaxed);
@@ -406,12 +474,19 @@ static void read_on(struct conn *conn, bool reading)
     }
 }
 
+static void close_overdrawn(struct conn *conn)
+{
+    stats_count(STATS_client_output_buffer_limit_disconnections);
+    log_warn("conn: closed, it reads too slowly for what it is owed "
+             "addr=%s owed_bytes=%zu",
+             conn->client.address, owed_bytes(conn));
+    conn_close(conn);
+}
+
 void conn_work(struct conn *conn, struct slice fresh)
 {
     if (conn->overdrawn) {
-        log_warn("conn: closed, too much is owed to it addr=%s held_bytes=%zu",
-                 conn->client.address, conn->requests.held_bytes);
-        conn_close(conn);
+        close_overdrawn(conn);
         return;
     }
     conn->conns->now_us = clock_now_us();
@@ -423,6 +498,12 @@ void conn_work(struct conn *conn, struct slice fresh)
     }
     if (conn->output.size == 0) {
         conns_return_output(conn->conns, &conn->output);
+    } else {
+        conn_check_owed(conn);
+        if (conn->overdrawn) {
+            close_overdrawn(conn);
+            return;
+        }
     }
     publish(conn);
     read_on(conn, !conn->ended && !conn->client.close_after_reply &&

@@ -39,7 +39,9 @@ struct conn {
     bool class_waits; /* … namely a command of 'waiting_class', which may not
                          overlap with what runs. */
     bool queued;      /* In 'ready' of the loop. */
-    bool overdrawn;   /* Replies were dropped: it must be closed. */
+    bool overdrawn;   /* It is owed too much: it must be closed. */
+    int64_t slow_since_us; /* It is owed more than the soft limit since then;
+                              0: it is not. */
     enum request_class waiting_class;
     struct resp_parser parser;
     struct buf input;
@@ -89,6 +91,9 @@ void conns_return_output(struct conns *conns, struct buf *output);
 /* Goes on after something changed: takes finished replies, runs commands of
  * the kept input and of 'fresh', sends, closes.  'conn' may be gone then. */
 void conn_work(struct conn *conn, struct slice fresh);
+/* Notices whether 'conn' is owed more than client-output-buffer-limit allows;
+ * then it is closed, with the next conn_work(). */
+void conn_check_owed(struct conn *conn);
 /* Closes at once; requests under way are told and live on without client. */
 void conn_close(struct conn *conn);
 

@@ -17,7 +17,7 @@
 
 #include <assert.h>
 
-/* 'timeout' is looked after this often. */
+/* 'timeout' and the soft limits of output are looked after this often. */
 #define SWEEP_INTERVAL_US 1000000
 
 /* A lent output that grew beyond this goes back to the system. */
@@ -150,7 +150,21 @@ void conns_return_output(struct conns *conns, struct buf *output)
 
 /* ---- the end ---- */
 
-/* Redis' 'timeout': a client that waits for us is not idle. */
+/* Redis' 'timeout': a client that waits for us is not idle, nor is one that
+ * waits for messages. */
+static bool is_idle(const struct conn *conn, int64_t now_us)
+{
+    const struct client *client = &conn->client;
+    const int64_t timeout_us =
+        config_number(client->server->config, CONFIG_timeout);
+
+    return timeout_us > 0 && conn->requests.n_unfinished == 0 &&
+           !client_is_subscriber(client) &&
+           now_us - atomic_load_explicit(&client->last_active_us,
+                                         memory_order_relaxed) >=
+               timeout_us;
+}
+
 static void sweep(void *arg)
 {
     struct conns *conns = arg;
@@ -158,17 +172,12 @@ static void sweep(void *arg)
     struct conn *conn = LIST_FIRST(&conns->all);
     while (conn != NULL) {
         struct conn *next = LIST_NEXT(conn, siblings);
-        int64_t timeout_us =
-            config_number(conn->client.server->config, CONFIG_timeout);
-        if (timeout_us == 0) {
-            return;
-        }
-        if (conn->requests.n_unfinished == 0 &&
-            now_us - atomic_load_explicit(&conn->client.last_active_us,
-                                          memory_order_relaxed) >=
-                timeout_us) {
+        conn_check_owed(conn);
+        if (is_idle(conn, now_us)) {
             log_debug("conn: closed, idle addr=%s", conn->client.address);
             conn_close(conn);
+        } else if (conn->overdrawn) {
+            conns_work_soon(conn);
         }
         conn = next;
     }

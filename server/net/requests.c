@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/net/requests.h"
 
+#include "common/mem.h"
+
 #include <assert.h>
 
 /* A reply of this size is handed over instead of copied. */
@@ -39,6 +41,35 @@ void requests_count_finished(struct requests *list,
     assert(request->finished && list->n_unfinished > 0);
     list->n_unfinished--;
     list->held_bytes += request->own.size;
+}
+
+/* May a push overtake all of the list? */
+static bool push_overtakes(const struct requests *list)
+{
+    const struct request *first = list->first;
+
+    return first == NULL ||
+           (first == list->last && first->pushes_first && !first->finished);
+}
+
+struct buf *requests_push(struct requests *list)
+{
+    if (push_overtakes(list)) {
+        return NULL;
+    }
+    if (!list->last->is_push) {
+        struct request *request = xcalloc(1, sizeof(*request));
+        request->is_push = true;
+        request->finished = true;
+        requests_append(list, request);
+    }
+    return &list->last->own;
+}
+
+void requests_drop(struct requests *list, struct request *request)
+{
+    list->held_bytes -= request->own.size;
+    buf_destroy(&request->own);
 }
 
 void requests_take(struct requests *list, struct buf *output)

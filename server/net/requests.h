@@ -40,6 +40,13 @@ void requests_append(struct requests *list, struct request *request);
 void requests_count_finished(struct requests *list,
                              const struct request *request);
 
+/* Where something is to be put so that it leaves after the replies of all that
+ * have begun; its size is added to 'held_bytes' then.  NULL: there are none. */
+struct buf *requests_push(struct requests *list);
+
+/* Forgets the reply of a finished request of the list. */
+void requests_drop(struct requests *list, struct request *request);
+
 /* Moves the replies at the front that are finished to 'output'. */
 void requests_take(struct requests *list, struct buf *output);
 

@@ -35,6 +35,7 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
                                 .cache = f->cache,
                                 .lookup = f->lookup,
                                 .clients = clients_new(),
+                                .pubsub = pubsub_new(),
                                 .config_path = "",
                                 .started_us = clock_now_us(),
                                 .port = 7379,
@@ -89,6 +90,7 @@ void fake_client_free(struct fake_client *c)
     fake_client_leave(c);
     clients_remove(c->server.clients, &c->client);
     clients_free(c->server.clients);
+    pubsub_free(c->server.pubsub);
     buf_destroy(&c->scratch);
     buf_destroy(&c->room);
     buf_destroy(&c->text);
