@@ -33,8 +33,8 @@ struct engine_sight {
                      writer. */
     bool more;     /* Not all of it was told yet: look again. */
     bool anew;     /* It may be another database: nothing known of it holds. */
-    bool nameless; /* Some mappings, or plain keys, are not in the feed: who
-                      wants to know of them asks foreign_commit(). */
+    bool ask;      /* foreign_commit() is to be called: only the writer knows
+                      whose the commit was, or has a file to leave. */
     int64_t since_us; /* 'changed': the commit was not before this moment, on
                          clock_real_us(); INT64_MIN if that is not known. */
 };

@@ -171,6 +171,10 @@ enum err sqlite_execute(struct sqlite3 *db, struct sqlite3_stmt *statement,
 {
     enum err err = ERR_OK;
 
+    if (statement == NULL) {
+        buf_append_string(detail, "there is no connection");
+        return ERR_STORE_DOWN;
+    }
     if (sqlite3_step(statement) != SQLITE_DONE) {
         err = sqlite_failed(db, detail);
     }
@@ -366,6 +370,9 @@ static enum err prepare_reads(struct engine_reader *reader, struct buf *detail)
         err = sqlite_prepare(reader->db, "COMMIT", &reader->end, detail);
     }
     for (size_t i = 0; i < reader->mappings->count && err == ERR_OK; i++) {
+        if (reader->database->misfits[i] != NULL) {
+            continue;
+        }
         buf_clear(&sql);
         sqlite_append_select(&sql, &reader->mappings->list[i]);
         err = sqlite_prepare(reader->db, buf_string(&sql), &reader->rows[i],
@@ -375,16 +382,42 @@ static enum err prepare_reads(struct engine_reader *reader, struct buf *detail)
     return err;
 }
 
-static void reader_close(struct engine_reader *reader)
+enum err sqlite_reader_connect(struct engine_reader *reader, struct buf *detail)
 {
+    const struct engine_database *database = reader->database;
+    struct buf reason = {0};
+    enum err err = sqlite_connect(database->path, CONNECT_READER,
+                                  database->durability, &reader->db, &reason);
+
+    if (err == ERR_OK) {
+        err = prepare_reads(reader, &reason);
+    }
+    if (err == ERR_OK) {
+        err = sqlite_scan_prepare(reader, &reason);
+    }
+    if (err != ERR_OK) {
+        sqlite_explain(database->path, err, &reason, detail);
+        sqlite_reader_disconnect(reader);
+    }
+    buf_destroy(&reason);
+    return err;
+}
+
+void sqlite_reader_disconnect(struct engine_reader *reader)
+{
+    sqlite_scan_finalize(reader);
     for (size_t i = 0; i < reader->mappings->count; i++) {
         sqlite3_finalize(reader->rows[i]);
+        reader->rows[i] = NULL;
     }
-    sqlite3_finalize(reader->begin);
-    sqlite3_finalize(reader->end);
-    sqlite3_finalize(reader->plain);
-    sqlite_scan_finalize(reader);
-    sqlite_disconnect(reader->db);
+    sqlite_disconnect(reader->db); /* With the other statements. */
+    reader->db = NULL;
+}
+
+static void reader_close(struct engine_reader *reader)
+{
+    sqlite_gate_part(reader);
+    sqlite_reader_disconnect(reader);
     free(reader->rows);
     free(reader->columns);
     buf_destroy(&reader->key);
@@ -396,41 +429,45 @@ static enum err reader_open(struct engine_database *database,
 {
     const struct mappings *mappings = database->mappings;
     struct engine_reader *reader = xmalloc(sizeof(*reader));
-    struct buf reason = {0};
 
     *reader = (struct engine_reader){
+        .database = database,
         .mappings = mappings,
         .rows = xcalloc(mappings->count, sizeof(*reader->rows)),
         .columns = xcalloc(sqlite_widest(mappings), sizeof(*reader->columns)),
     };
-    enum err err = sqlite_connect(database->path, CONNECT_READER,
-                                  database->durability, &reader->db, &reason);
+    const enum err err = sqlite_reader_connect(reader, detail);
     if (err == ERR_OK) {
-        err = prepare_reads(reader, &reason);
-    }
-    if (err == ERR_OK) {
-        err = sqlite_scan_prepare(reader, &reason);
-    }
-    if (err == ERR_OK) {
+        sqlite_gate_join(database, reader);
         *readerp = reader;
     } else {
-        sqlite_explain(database->path, err, &reason, detail);
         reader_close(reader);
     }
-    buf_destroy(&reason);
     return err;
 }
 
 /* SQLite takes the snapshot with the first read that follows. */
 static enum err begin_read(struct engine_reader *reader, struct buf *detail)
 {
-    return sqlite_execute(reader->db, reader->begin, detail);
+    enum err err = sqlite_gate_enter(reader, detail);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = sqlite_execute(reader->db, reader->begin, detail);
+    reader->in_transaction = err == ERR_OK;
+    if (err != ERR_OK) {
+        sqlite_gate_leave(reader);
+    }
+    return err;
 }
 
 static void end_read(struct engine_reader *reader)
 {
     sqlite3_step(reader->end); /* Fails if an error has ended it already. */
     sqlite3_reset(reader->end);
+    reader->in_transaction = false;
+    sqlite_gate_leave(reader);
 }
 
 /* The statement for 'read', bound; NULL if no row can have that id. */
@@ -451,8 +488,14 @@ static enum err read_failed(struct engine_reader *reader, struct buf *detail)
 {
     const enum err err = sqlite_failed(reader->db, detail);
 
-    /* Another try may succeed. */
-    return (sqlite3_errcode(reader->db) & 0xff) == SQLITE_IOERR ? ERR_IO : err;
+    switch (sqlite3_errcode(reader->db) & 0xff) {
+    case SQLITE_IOERR: /* Another try may succeed. */
+        return ERR_IO;
+    case SQLITE_ERROR: /* A table or column that is not there any more. */
+        return ERR_STORE_MAPPING;
+    default:
+        return err;
+    }
 }
 
 /* The row that 'statement' stands on, to whom it concerns: '*found' is set if
@@ -483,11 +526,14 @@ static enum err give_row(struct engine_reader *reader, struct store_read *read,
 static enum err read_row(struct engine_reader *reader, struct store_read *read,
                          struct buf *detail)
 {
-    struct sqlite3_stmt *statement = bind_read(reader, read);
     bool found = false;
-    enum err err = ERR_OK;
     int code = SQLITE_ROW;
+    enum err err = sqlite_check_fit(reader->database, read->mapping, detail);
 
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct sqlite3_stmt *statement = bind_read(reader, read);
     if (statement == NULL) {
         return ERR_OK;
     }
@@ -502,6 +548,46 @@ static enum err read_row(struct engine_reader *reader, struct store_read *read,
     return err;
 }
 
+/* ---- through the gate ---- */
+
+static enum err read_one(struct engine_reader *reader, struct store_read *read,
+                         struct buf *detail)
+{
+    if (reader->in_transaction) {
+        return read_row(reader, read, detail);
+    }
+    enum err err = sqlite_gate_enter(reader, detail);
+    if (err == ERR_OK) {
+        err = read_row(reader, read, detail);
+        sqlite_gate_leave(reader);
+    }
+    return err;
+}
+
+static enum err scan(struct engine_reader *reader, struct store_walk *walk,
+                     size_t count, struct buf *detail)
+{
+    enum err err = sqlite_gate_enter(reader, detail);
+
+    if (err == ERR_OK) {
+        err = sqlite_scan(reader, walk, count, detail);
+        sqlite_gate_leave(reader);
+    }
+    return err;
+}
+
+static enum err count(struct engine_reader *reader, struct store_walk *walk,
+                      struct buf *detail)
+{
+    enum err err = sqlite_gate_enter(reader, detail);
+
+    if (err == ERR_OK) {
+        err = sqlite_count(reader, walk, detail);
+        sqlite_gate_leave(reader);
+    }
+    return err;
+}
+
 const struct engine engine_sqlite = {
     .scheme = "sqlite",
     .open = sqlite_open,
@@ -510,12 +596,13 @@ const struct engine engine_sqlite = {
     .reader_close = reader_close,
     .begin_read = begin_read,
     .end_read = end_read,
-    .read = read_row,
-    .scan = sqlite_scan,
-    .count = sqlite_count,
+    .read = read_one,
+    .scan = scan,
+    .count = count,
     .writer_open = sqlite_writer_open,
     .writer_close = sqlite_writer_close,
     .begin = sqlite_begin,
+    .foreign_commit = sqlite_foreign_commit,
     .apply = sqlite_apply,
     .begin_group = sqlite_begin_group,
     .end_group = sqlite_end_group,

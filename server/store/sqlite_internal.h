@@ -10,14 +10,17 @@
  *     sqlite_scan.c    walks and their cursors
  *     sqlite_watch.c   what others commit
  *     sqlite_files.c   the files, and who writes to them
+ *     sqlite_gate.c    all connections leave a file that is replaced
  *
  * Thread-safety: a connection and its statements belong to one thread at a
- * time (SQLITE_OPEN_NOMUTEX); struct engine_database is constant.
+ * time (SQLITE_OPEN_NOMUTEX); struct engine_database is constant but for what
+ * its gate guards.
  */
 #ifndef SERVER_STORE_SQLITE_INTERNAL_H
 #define SERVER_STORE_SQLITE_INTERNAL_H
 
 #include "server/store/engine.h"
+#include "server/store/sqlite_gate.h"
 
 #include <stdatomic.h>
 
@@ -27,16 +30,24 @@ struct sqlite3_value;
 
 struct engine_database {
     char *path; /* Owned; begins with '/' or "./". */
-    int claim;  /* Owned descriptor that holds the lock of sqlite_claim(). */
     const struct mappings *mappings;
     int durability; /* enum durability. */
+    struct sqlite_gate gate;
+    /* Written while the gate is shut; see there. */
+    int claim; /* Owned descriptor that holds the lock of sqlite_claim(); -1:
+                  there is no file to lock. */
+    char **misfits; /* Per mapping, owned: why it fits the file no more; NULL:
+                       it does. */
     /* Rows of the change table up to this one were told and may be taken out;
      * stored by the watcher, loaded by the writer, relaxed. */
     _Atomic int64_t feed_seen;
 };
 
 struct engine_reader {
-    struct sqlite3 *db;
+    struct engine_database *database;
+    struct engine_reader *next; /* Of all there are; of the gate. */
+    bool in_transaction;        /* Between begin_read() and end_read(). */
+    struct sqlite3 *db;         /* NULL: to be opened by sqlite_gate_enter(). */
     const struct mappings *mappings;
     struct store_column *columns; /* Room for the widest row. */
     struct sqlite3_stmt *begin;   /* Owned, as all statements are. */
@@ -66,7 +77,10 @@ struct sqlite_cell {
 };
 
 struct engine_writer {
-    struct sqlite3 *db;
+    struct engine_database *database;
+    struct sqlite3 *db; /* NULL: to be opened by sqlite_gate_follow(). */
+    struct sqlite3_stmt *data_version;
+    int64_t seen_data; /* The last data_version. */
     const struct mappings *mappings;
     struct store_column *columns; /* Room for the widest row … */
     struct sqlite_cell *cells;    /* … twice. */
@@ -150,6 +164,19 @@ void sqlite_append_where(struct buf *sql, const struct mapping *mapping,
 bool sqlite_row_is(const struct mapping *mapping,
                    const struct store_column *columns, struct slice id);
 
+/* ERR_STORE_MAPPING, with the reason, if 'mapping' (NULL: plain keys) does not
+ * fit the file that is open. */
+NODISCARD
+enum err sqlite_check_fit(const struct engine_database *database,
+                          const struct mapping *mapping, struct buf *detail);
+
+/* The connection of a reader and its statements; for the gate.  On an error
+ * there is none. */
+NODISCARD
+enum err sqlite_reader_connect(struct engine_reader *reader,
+                               struct buf *detail);
+void sqlite_reader_disconnect(struct engine_reader *reader);
+
 /* The largest n_columns of all. */
 size_t sqlite_widest(const struct mappings *mappings);
 
@@ -173,6 +200,14 @@ void sqlite_explain(const char *path, enum err err, struct buf *reason,
 enum err sqlite_writer_open(struct engine_database *database,
                             struct engine_writer **writerp, struct buf *detail);
 void sqlite_writer_close(struct engine_writer *writer);
+/* The writer's connection and its statements; for the gate.  On an error there
+ * is none. */
+NODISCARD
+enum err sqlite_writer_connect(struct engine_writer *writer,
+                               struct buf *detail);
+/* 'checkpoint': moves the log into the file first. */
+void sqlite_writer_disconnect(struct engine_writer *writer, bool checkpoint);
+bool sqlite_foreign_commit(struct engine_writer *writer);
 enum err sqlite_begin(struct engine_writer *writer, struct buf *detail);
 enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail);

@@ -252,7 +252,9 @@ enum err sqlite_scan_prepare(struct engine_reader *reader, struct buf *detail)
                              &reader->plain_count, detail);
     }
     for (size_t i = 0; i < mappings->count && err == ERR_OK; i++) {
-        err = prepare_mapping(reader, &mappings->list[i], detail);
+        if (reader->database->misfits[i] == NULL) {
+            err = prepare_mapping(reader, &mappings->list[i], detail);
+        }
     }
     return err;
 }
@@ -269,4 +271,8 @@ void sqlite_scan_finalize(struct engine_reader *reader)
     sqlite3_finalize(reader->plain_count);
     free(reader->row_scans);
     free(reader->row_counts);
+    reader->row_scans = NULL;
+    reader->row_counts = NULL;
+    reader->plain_scan = NULL;
+    reader->plain_count = NULL;
 }

@@ -376,7 +376,9 @@ enum err sqlite_open(struct engine_database **databasep,
             .claim = claim,
             .mappings = options->mappings,
             .durability = options->durability,
+            .misfits = xcalloc(options->mappings->count, sizeof(char *)),
         };
+        sqlite_gate_init(&database->gate);
         *databasep = database;
     }
     buf_destroy(&path);
@@ -385,7 +387,14 @@ enum err sqlite_open(struct engine_database **databasep,
 
 void sqlite_close(struct engine_database *database)
 {
-    close(database->claim);
+    if (database->claim >= 0) {
+        close(database->claim);
+    }
+    for (size_t i = 0; i < database->mappings->count; i++) {
+        free(database->misfits[i]);
+    }
+    free(database->misfits);
+    sqlite_gate_destroy(&database->gate);
     free(database->path);
     free(database);
 }

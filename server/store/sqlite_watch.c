@@ -225,11 +225,11 @@ enum err sqlite_watch_look(struct engine_watch *watch,
     enum err err = read_number(watch, watch->data_version, &data, detail);
 
     sight->stirred = stir.log || stir.names;
-    sight->nameless = !watch->all_covered;
     if (err != ERR_OK || (data == watch->seen_data && !watch->more)) {
         return err;
     }
     sight->changed = data != watch->seen_data;
+    sight->ask = sight->changed && !watch->all_covered;
     sight->since_us = sqlite_files_written_us(&watch->files);
     err = look_closer(watch, observer, sight, detail);
     if (err == ERR_OK) {

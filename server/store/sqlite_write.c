@@ -29,7 +29,37 @@
 
 enum err sqlite_begin(struct engine_writer *writer, struct buf *detail)
 {
-    return sqlite_execute(writer->db, writer->begin, detail);
+    const enum err err = sqlite_gate_follow(writer, detail);
+
+    return err == ERR_OK ? sqlite_execute(writer->db, writer->begin, detail)
+                         : err;
+}
+
+/* Has anybody else committed since the last look? */
+static bool look_for_others(struct engine_writer *writer)
+{
+    int64_t seen = writer->seen_data;
+
+    if (sqlite3_step(writer->data_version) == SQLITE_ROW) {
+        seen = sqlite3_column_int64(writer->data_version, 0);
+    }
+    sqlite3_reset(writer->data_version);
+    const bool found = seen != writer->seen_data;
+    writer->seen_data = seen;
+    return found;
+}
+
+bool sqlite_foreign_commit(struct engine_writer *writer)
+{
+    struct buf ignored = {0};
+    enum err err = ERR_OK;
+
+    /* Between transactions there may be a file to leave. */
+    if (writer->db == NULL || sqlite3_get_autocommit(writer->db)) {
+        err = sqlite_gate_follow(writer, &ignored);
+    }
+    buf_destroy(&ignored);
+    return err == ERR_OK && look_for_others(writer);
 }
 
 /* True if SQLite has rolled the transaction back by itself. */
@@ -114,6 +144,9 @@ bool sqlite_checkpoint_due(const struct engine_writer *writer)
 
 enum err sqlite_checkpoint(struct engine_writer *writer, struct buf *detail)
 {
+    if (writer->db == NULL) {
+        return ERR_OK; /* There is no file now. */
+    }
     /* PASSIVE waits for nobody.  What a reader still needs stays in the log
      * until the next time. */
     const int code = sqlite3_wal_checkpoint_v2(
@@ -250,7 +283,10 @@ enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
     write->n_created = 0;
     write->n_new_fields = 0;
 
-    enum err err = sqlite_decide(writer, write, detail);
+    enum err err = sqlite_check_fit(writer->database, write->mapping, detail);
+    if (err == ERR_OK) {
+        err = sqlite_decide(writer, write, detail);
+    }
     if (err == ERR_OK) {
         err = check_sizes(writer, write, detail);
     }
@@ -275,6 +311,7 @@ static enum err prepare_plain(struct engine_writer *w, struct buf *detail)
         const char *sql;
         struct sqlite3_stmt **statement;
     } statements[] = {
+        {"PRAGMA data_version", &w->data_version},
         {"BEGIN IMMEDIATE", &w->begin},
         {"COMMIT", &w->commit},
         {"ROLLBACK", &w->rollback},
@@ -384,21 +421,61 @@ static enum err prepare_mapping(struct engine_writer *writer,
 
 /* ---- life ---- */
 
-static void finalize_all(struct engine_writer *w)
+static enum err prepare(struct engine_writer *writer, struct buf *detail)
 {
-    struct sqlite3_stmt *statement;
+    const struct mappings *mappings = writer->mappings;
+    enum err err = prepare_plain(writer, detail);
 
-    while ((statement = sqlite3_next_stmt(w->db, NULL)) != NULL) {
-        sqlite3_finalize(statement);
+    if (err == ERR_OK) {
+        err = sqlite_log_prepare(writer, detail);
     }
+    for (size_t i = 0; i < mappings->count && err == ERR_OK; i++) {
+        if (writer->database->misfits[i] == NULL) {
+            err = prepare_mapping(writer, &mappings->list[i], detail);
+        }
+    }
+    return err;
+}
+
+enum err sqlite_writer_connect(struct engine_writer *writer, struct buf *detail)
+{
+    const struct engine_database *database = writer->database;
+    struct buf reason = {0};
+    enum err err = sqlite_connect(database->path, CONNECT_WRITER,
+                                  database->durability, &writer->db, &reason);
+
+    if (err == ERR_OK) {
+        sqlite3_wal_hook(writer->db, after_commit, writer);
+        err = prepare(writer, &reason);
+    }
+    if (err == ERR_OK) {
+        (void)look_for_others(writer); /* From here on. */
+    } else {
+        sqlite_explain(database->path, err, &reason, detail);
+        sqlite_writer_disconnect(writer, false);
+    }
+    buf_destroy(&reason);
+    return err;
+}
+
+void sqlite_writer_disconnect(struct engine_writer *writer, bool checkpoint)
+{
+    if (checkpoint) {
+        sqlite3_wal_checkpoint_v2(writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
+                                  NULL, NULL);
+    }
+    sqlite_disconnect(writer->db); /* With all statements. */
+    memset(writer->rows, 0, writer->mappings->count * sizeof(*writer->rows));
+    *writer = (struct engine_writer){.database = writer->database,
+                                     .mappings = writer->mappings,
+                                     .columns = writer->columns,
+                                     .cells = writer->cells,
+                                     .rows = writer->rows};
 }
 
 static void destroy(struct engine_writer *writer)
 {
-    if (writer->db != NULL) {
-        finalize_all(writer);
-        sqlite_disconnect(writer->db);
-    }
+    sqlite_writer_disconnect(writer, false);
     free(writer->rows);
     free(writer->cells);
     free(writer->columns);
@@ -411,41 +488,31 @@ enum err sqlite_writer_open(struct engine_database *database,
     const struct mappings *mappings = database->mappings;
     const size_t widest = sqlite_widest(mappings);
     struct engine_writer *writer = xmalloc(sizeof(*writer));
-    struct buf reason = {0};
 
     *writer = (struct engine_writer){
+        .database = database,
         .mappings = mappings,
         .columns = xcalloc(widest, sizeof(*writer->columns)),
         .cells = xcalloc(widest, sizeof(*writer->cells)),
         .rows = xcalloc(mappings->count, sizeof(*writer->rows)),
     };
-    enum err err = sqlite_connect(database->path, CONNECT_WRITER,
-                                  database->durability, &writer->db, &reason);
+    const enum err err = sqlite_writer_connect(writer, detail);
     if (err == ERR_OK) {
-        sqlite3_wal_hook(writer->db, after_commit, writer);
-        err = prepare_plain(writer, &reason);
-    }
-    if (err == ERR_OK) {
-        err = sqlite_log_prepare(writer, &reason);
-    }
-    for (size_t i = 0; i < mappings->count && err == ERR_OK; i++) {
-        err = prepare_mapping(writer, &mappings->list[i], &reason);
-    }
-    if (err == ERR_OK) {
+        sqlite_gate_join_writer(database);
         *writerp = writer;
     } else {
-        sqlite_explain(database->path, err, &reason, detail);
         destroy(writer);
     }
-    buf_destroy(&reason);
     return err;
 }
 
 void sqlite_writer_close(struct engine_writer *writer)
 {
-    /* All of the log into the file, if no other program reads it.  If one
-     * does, the log stays, and is read at the next start. */
-    sqlite3_wal_checkpoint_v2(writer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
-                              NULL, NULL);
+    if (writer->db != NULL) {
+        /* All of the log into the file, if no other program reads it.  If one
+         * does, the log stays, and is read at the next start. */
+        sqlite3_wal_checkpoint_v2(writer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
+                                  NULL, NULL);
+    }
     destroy(writer);
 }

@@ -149,7 +149,7 @@ static void tell_sight(struct watcher *w, int64_t last_look_us)
     if (sight->anew || sight->n_told > 0) {
         tell_lag(w, since_us);
     }
-    if (sight->changed && sight->nameless) {
+    if (sight->ask) {
         if (w->asked_us == INT64_MIN) {
             w->asked_us = since_us;
         }
@@ -263,9 +263,6 @@ void watcher_foreign_commit(struct watcher *w)
 
 static void destroy(struct watcher *w)
 {
-    if (w->watch != NULL) {
-        w->with.engine->watch_close(w->watch);
-    }
     if (w->wake >= 0) {
         close(w->wake);
     }
@@ -298,6 +295,9 @@ enum err watcher_open(struct watcher **watcherp,
         }
     }
     if (err != ERR_OK) {
+        if (w->watch != NULL) {
+            options->engine->watch_close(w->watch);
+        }
         destroy(w);
         return err;
     }
@@ -312,6 +312,7 @@ void watcher_stop(struct watcher *w)
         atomic_store_explicit(&w->stopping, true, memory_order_release);
         wake(w);
         thread_join(&w->thread);
+        w->with.engine->watch_close(w->watch);
     }
 }
 
