@@ -23,6 +23,8 @@ _bookd() {
         --io-threads
         --proto-max-bulk-len
         --client-query-buffer-limit
+        --client-output-buffer-limit
+        --notify-keyspace-events
         --dir
         --databases
         --loglevel

@@ -11,9 +11,11 @@
 #include "server/cache/cache.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
+#include "server/command/notifier.h"
 #include "server/command/parts.h"
 #include "server/command/pubsub.h"
 #include "server/lookup/feed.h"
+#include "server/lookup/changes.h"
 #include "server/lookup/lookup.h"
 #include "server/net/conn.h"
 #include "server/net/listener.h"
@@ -47,6 +49,7 @@ struct io {
 struct running {
     struct server server; /* First: what commands and connections see. */
     struct timers *timers;
+    struct changes *changes;
     struct loop *main_loop;
     struct io *io;
     struct loop **io_loops;
@@ -313,13 +316,16 @@ static void build_cache(struct running *run)
             config_number(server->config, CONFIG_negative_memory)};
 
     server->cache = cache_new(&options);
+    server->pubsub = pubsub_new();
+    run->changes = changes_new();
+    changes_listen(run->changes, notifier_hear, server);
     const struct lookup_parts parts = {.config = server->config,
                                        .cache = server->cache,
                                        .store = server->store,
-                                       .timers = run->timers};
+                                       .timers = run->timers,
+                                       .changes = run->changes};
     server->lookup = lookup_new(&parts);
     server->clients = clients_new();
-    server->pubsub = pubsub_new();
 }
 
 /* What others change must be known before anything is cached. */
@@ -432,17 +438,21 @@ static void tear_down(struct running *run)
         loop_stop(run->io[i].loop);
     }
     /* The last answers of the store and of the timers wait in the loops, which
-     * run them when they are freed: so every request comes to its end. */
+     * run them when they are closed: so every request comes to its end. */
     store_close(server->store);
     if (run->timers != NULL) {
         timers_stop(run->timers);
     }
     for (size_t i = 0; i < run->n_io; i++) {
+        loop_close(run->io[i].loop);
+    }
+    for (size_t i = 0; i < run->n_io; i++) {
         loop_free(run->io[i].loop);
     }
-    pubsub_free(server->pubsub);
     clients_free(server->clients);
     lookup_free(server->lookup);
+    changes_free(run->changes);
+    pubsub_free(server->pubsub);
     cache_free(server->cache);
     timers_free(run->timers);
     loop_free(run->main_loop);

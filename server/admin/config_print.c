@@ -7,6 +7,7 @@
  */
 #include "server/admin/config.h"
 
+#include "server/admin/config_limits.h"
 #include "server/admin/config_tables.h"
 #include "server/admin/config_text.h"
 
@@ -238,6 +239,28 @@ static void print_tables(const struct config *c, enum config_id id,
     buf_destroy(&text);
 }
 
+/* A line for each class of clients. */
+static void print_limits(const struct config *c, enum config_id id,
+                         struct buf *out)
+{
+    const struct config_directive *d = &config_directives[id];
+    struct config_limits all = {0};
+    struct buf text = {0};
+    config_format(c, id, &text);
+    config_limits_apply_own(&all, buf_string(&text));
+    for (size_t i = 0; i < CONFIG_LIMITS_CLASSES; i++) {
+        struct config_limits one = {0};
+        one.said[i] = true;
+        one.limits[i] = all.limits[i];
+        buf_clear(&text);
+        config_limits_format(&one, &text);
+        const bool is_so = strstr(d->default_text, buf_string(&text)) != NULL;
+        buf_printf(out, "%s%s %s\n", is_so ? "# " : "", d->name,
+                   buf_string(&text));
+    }
+    buf_destroy(&text);
+}
+
 static void print_directive(const struct config *c, enum config_id id,
                             struct buf *out)
 {
@@ -250,6 +273,10 @@ static void print_directive(const struct config *c, enum config_id id,
     buf_destroy(&facts);
     if (d->kind == CONFIG_TABLES) {
         print_tables(c, id, out);
+        return;
+    }
+    if (d->kind == CONFIG_LIMITS) {
+        print_limits(c, id, out);
         return;
     }
     if (is_default(c, id)) {

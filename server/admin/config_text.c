@@ -227,10 +227,12 @@ void config_text_placeholder(const struct config_directive *d, struct buf *out)
     case CONFIG_MODE:
         buf_append_string(out, "MODE");
         return;
+    case CONFIG_EVENTS:
+        buf_append_string(out, "LETTERS");
+        return;
     case CONFIG_STRING:
     case CONFIG_WORDS:
     case CONFIG_TABLES:
-    case CONFIG_EVENTS:
     case CONFIG_LIMITS:
         buf_append_string(out, d->choices);
         return;

@@ -48,6 +48,13 @@ void notifier_hear(void *arg, const struct change *change)
     }
     const int64_t told =
         config_number(server->config, CONFIG_notify_keyspace_events);
+    if (change->class == CHANGE_ALL) {
+        if ((told & EVENTS_KEYEVENT) != 0) {
+            publish(server->pubsub, PUBSUB_KEYEVENT, SLICE("resync"),
+                    change->key.size > 0 ? change->key : SLICE("*"));
+        }
+        return;
+    }
     if ((told & event_of(change->class)) == 0) {
         return;
     }

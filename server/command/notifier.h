@@ -6,6 +6,10 @@
  *                └──► __keyevent@0__:hset      "book:3"
  *
  * Which of them, and for which classes of events, is notify-keyspace-events.
+ * When anything may have changed and nobody knows what, as by a commit of
+ * another program while no change feed is installed, subscribers are told so:
+ *
+ *     __keyevent@0__:resync    "*", or what the change says of its keys
  *
  * Thread-safety: any thread; see lookup/changes.h for what may be held.
  */

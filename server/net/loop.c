@@ -31,6 +31,7 @@ struct loop {
     struct thread thread;
     bool has_thread; /* These two: the thread that made the loop. */
     bool stopped;
+    bool closed;
 };
 
 /* The loop that the calling thread runs, or NULL. */
@@ -139,12 +140,13 @@ void loop_stop(struct loop *loop)
     }
 }
 
-void loop_free(struct loop *loop)
+void loop_close(struct loop *loop)
 {
-    if (loop == NULL) {
+    if (loop->closed) {
         return;
     }
     loop_stop(loop);
+    loop->closed = true;
     chan_close(chan_tx(loop->tasks));
 
     const struct loop *outer = current;
@@ -157,7 +159,14 @@ void loop_free(struct loop *loop)
         loop->close_attached(loop->attached);
     }
     current = outer;
+}
 
+void loop_free(struct loop *loop)
+{
+    if (loop == NULL) {
+        return;
+    }
+    loop_close(loop);
     if (loop->wakeup != NULL) {
         event_free(loop->wakeup);
     }

@@ -33,7 +33,10 @@ void loop_break(struct loop *loop);
  * Thread: the one that made the loop; not from inside loop_run(). */
 void loop_stop(struct loop *loop);
 /* Stops, refuses further tasks and runs those still queued, on the calling
- * thread; lets the attached part close, frees.  loop_free(NULL) is fine. */
+ * thread; lets the attached part close.  Where tasks of one loop post to
+ * another, all of them are closed before one is freed. */
+void loop_close(struct loop *loop);
+/* Closes, if that was not done yet, and frees.  loop_free(NULL) is fine. */
 void loop_free(struct loop *loop);
 
 /* Runs 'run(arg)' on the loop's thread, once.  False: the loop is being freed.

@@ -63,8 +63,9 @@ static void test_children_follow_their_parent_in_order(void **state)
 
 static void test_every_command_is_described(void **state)
 {
-    static const char *const groups[] = {"connection", "server", "generic",
-                                         "string",     "hash",   "book"};
+    static const char *const groups[] = {"connection", "server",      "generic",
+                                         "string",     "hash",        "book",
+                                         "pubsub",     "transactions"};
 
     (void)state;
     for (const struct command *c = commands; c < end; c++) {
