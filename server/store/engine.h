@@ -24,6 +24,13 @@ struct engine_options {
     int durability; /* enum durability of config.h. */
 };
 
+/* A row that a write has changed beside the one it was about. */
+struct engine_effect {
+    const struct mapping *mapping;
+    struct slice key; /* Whole; no data: rows of 'mapping' nobody can name. */
+    enum store_change change;
+};
+
 /* What one look at the database has found, beside the rows it told of. */
 struct engine_sight {
     size_t n_told; /* Rows. */
@@ -84,9 +91,11 @@ struct engine {
     bool (*foreign_commit)(struct engine_writer *writer);
     /* Carries out one write that is no group inside the transaction, all or
      * nothing: calls write->decide(), fills the results, calls write->row() and
-     * write->applied().  Errors that are the write's own fault
-     * (engine_is_own_fault()) leave the transaction as it was; after any other
-     * it can only be rolled back. */
+     * write->applied().  Errors that are this write's alone
+     * (engine_is_own_failure()) leave the transaction as it was; after any
+     * other it can only be rolled back.  A write that ends the transaction by
+     * itself (a trigger that says ROLLBACK) fails with ERR_STORE_DOWN if others
+     * were applied before; as the first it gets an error that is its own. */
     enum err (*apply)(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail);
     /* Around the members of a group: what was applied since the last
@@ -96,10 +105,20 @@ struct engine {
                           struct buf *detail);
     /* After an error the transaction can only be rolled back. */
     enum err (*commit)(struct engine_writer *writer, struct buf *detail);
+    /* What the transaction that was just committed has changed beside the rows
+     * its writes were about: by triggers, cascades, in views.  Returns how much
+     * '*effects' has; it stays until the next begin().  May be NULL. */
+    size_t (*effects)(struct engine_writer *writer,
+                      const struct engine_effect **effects);
     /* Ends the transaction, whatever became of it. */
     void (*rollback)(struct engine_writer *writer);
     /* Has the log grown so far that a checkpoint pays? */
     bool (*checkpoint_due)(const struct engine_writer *writer);
+    /* Between transactions, when there is time: puts in order what is left
+     * lying about, a bounded part of it; '*more' says to call again.  An error
+     * is no reason to do anything.  May be NULL. */
+    enum err (*tidy)(struct engine_writer *writer, bool *more,
+                     struct buf *detail);
     /* Moves the log into the database file as far as readers allow. */
     enum err (*checkpoint)(struct engine_writer *writer, struct buf *detail);
 
@@ -165,6 +184,13 @@ static inline bool engine_is_own_fault(enum err err)
     return err == ERR_CONSTRAINT || err == ERR_INVALID || err == ERR_RANGE ||
            err == ERR_TOO_BIG || err == ERR_WRONG_TYPE || err == ERR_READONLY ||
            err == ERR_CONFLICT || err == ERR_STORE_MAPPING;
+}
+
+/* True if a write that failed with 'err' in apply() has left the transaction
+ * as it was: by its own fault, or because the file is damaged where it goes. */
+static inline bool engine_is_own_failure(enum err err)
+{
+    return engine_is_own_fault(err) || err == ERR_STORE_CORRUPT;
 }
 
 extern const struct engine engine_sqlite;

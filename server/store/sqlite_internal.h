@@ -6,7 +6,11 @@
  *     sqlite_schema.c  the file: found, created, or refused with a reason
  *     sqlite_write.c   the writer's connection: transactions, checkpoints
  *     sqlite_decide.c  what is there before a write
+ *     sqlite_plain.c   writes of plain keys
+ *     sqlite_row.c     writes of rows
  *     sqlite_put.c     JSON objects and fields on their way into a row
+ *     sqlite_effects.c what a write changes beside its row
+ *     sqlite_real.c    reals as text
  *     sqlite_scan.c    walks and their cursors
  *     sqlite_watch.c   what others commit
  *     sqlite_files.c   the files, and who writes to them
@@ -36,6 +40,8 @@ struct engine_database {
     /* Written while the gate is shut; see there. */
     int claim; /* Owned descriptor that holds the lock of sqlite_claim(); -1:
                   there is no file to lock. */
+    int index; /* Owned descriptor of the log's index, or -1.  To be closed
+                  when no connection is open, as the one before. */
     char **misfits; /* Per mapping, owned: why it fits the file no more; NULL:
                        it does. */
     /* Rows of the change table up to this one were told and may be taken out;
@@ -61,19 +67,50 @@ struct engine_reader {
     struct buf key;                   /* The key a walk is at. */
 };
 
+/* Statements kept for each mapping that write a choice of its columns. */
+#define SQLITE_CHOICES 16
+
+struct sqlite_choice {
+    struct sqlite3_stmt *statement; /* NULL: free. */
+    bool insert;                    /* Else an UPDATE. */
+    bool *named;                    /* Owned; per column: it is written. */
+};
+
 /* The statements of one mapping. */
 struct sqlite_row_writer {
     struct sqlite3_stmt *get;
-    struct sqlite3_stmt *update;
-    struct sqlite3_stmt *insert;
-    struct sqlite3_stmt *delete;
+    struct sqlite3_stmt *delete; /* NULL: read only. */
+    struct sqlite_choice choices[SQLITE_CHOICES];
+    size_t next_choice; /* To be replaced. */
 };
+
+enum sqlite_given { NOT_GIVEN, GIVEN_NULL, GIVEN_TEXT, GIVEN_VALUE };
 
 /* What goes into one column. */
 struct sqlite_cell {
-    bool is_text;                /* 'text', else 'value'. */
-    struct slice text;           /* Borrowed. */
-    struct sqlite3_value *value; /* Owned; NULL is SQL's NULL. */
+    enum sqlite_given given;
+    struct slice text;           /* GIVEN_TEXT; borrowed. */
+    struct sqlite3_value *value; /* GIVEN_VALUE; owned. */
+    struct sqlite3_value *now;   /* Owned; what is there, of generated ones. */
+};
+
+/* A row changed beside the one that was written. */
+struct sqlite_effect {
+    const struct mapping *mapping;
+    size_t offset, size; /* Of its key, in 'keys'. */
+    enum store_change change;
+};
+
+/* Those of a transaction. */
+struct sqlite_effects {
+    const struct store_write *own; /* Which is no side effect; or NULL. */
+    struct sqlite_effect *list;    /* Owned, as all of these; NULL: unused. */
+    size_t count;
+    struct buf keys;
+    struct buf key;             /* The one being looked at. */
+    bool *all;                  /* Per mapping: any of its rows. */
+    bool any;                   /* There is something to tell. */
+    struct engine_effect *told; /* In the engine's terms; NULL: unused. */
 };
 
 struct engine_writer {
@@ -83,17 +120,28 @@ struct engine_writer {
     int64_t seen_data; /* The last data_version. */
     const struct mappings *mappings;
     struct store_column *columns; /* Room for the widest row … */
-    struct sqlite_cell *cells;    /* … twice. */
+    struct sqlite_cell *cells;    /* … of what is written … */
+    bool *named;                  /* … and of which columns those are. */
     struct sqlite3_stmt *begin, *commit, *rollback;
     struct sqlite3_stmt *group_begin, *group_undo, *group_end;
+    struct sqlite3_stmt *write_begin, *write_undo, *write_end;
     struct sqlite3_stmt *plain_get, *plain_update, *plain_insert;
     struct sqlite3_stmt *plain_delete, *plain_clear, *plain_purge;
     struct sqlite3_stmt *log_append, *log_trim, *log_find, *log_put;
     struct sqlite3_stmt *letter_put, *letter_drop; /* NULL: not our file. */
     struct sqlite3_stmt *json_type, *json_each;
+    /* NULL: there is no change feed. */
+    struct sqlite3_stmt *feed_last, *feed_take_back, *feed_trim;
+    int64_t feed_before;            /* Its last row before this transaction. */
+    int64_t feed_trimmed;           /* It was trimmed up to here. */
     struct sqlite_row_writer *rows; /* One per mapping. */
-    int log_pages;                  /* Of the log after the last commit. */
-    int checkpointed_pages;         /* The same at the last checkpoint. */
+    struct sqlite_effects effects;
+    size_t n_applied;      /* Writes of this transaction … */
+    size_t n_before_group; /* … of which before the group; */
+    bool in_group;         /* there is one. */
+    size_t n_effects_before_group;
+    int log_pages;          /* Of the log after the last commit. */
+    int checkpointed_pages; /* The same at the last checkpoint. */
 };
 
 /* ---- sqlite.c ---- */
@@ -114,6 +162,12 @@ void sqlite_disconnect(struct sqlite3 *db);
 
 /* Our error for the last one on 'db'; SQLite's words go to 'detail'. */
 enum err sqlite_failed(struct sqlite3 *db, struct buf *detail);
+
+/* The same for a step of 'statement' on rows of a mapping, which may be the
+ * fault of the write, or of a table that is not what it was. */
+enum err sqlite_statement_failed(struct sqlite3 *db,
+                                 struct sqlite3_stmt *statement,
+                                 struct buf *detail);
 
 /* Runs statements that return nothing. */
 NODISCARD
@@ -214,6 +268,14 @@ enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
 enum err sqlite_begin_group(struct engine_writer *writer, struct buf *detail);
 enum err sqlite_end_group(struct engine_writer *writer, bool keep,
                           struct buf *detail);
+NODISCARD
+enum err sqlite_table_exists(struct sqlite3 *db, const char *name, bool *exists,
+                             struct buf *detail);
+/* SQLite would bind NULL in place of bytes that are too many. */
+NODISCARD
+enum err sqlite_check_sizes(struct engine_writer *writer,
+                            const struct store_write *write,
+                            struct buf *detail);
 enum err sqlite_commit(struct engine_writer *writer, struct buf *detail);
 void sqlite_rollback(struct engine_writer *writer);
 bool sqlite_checkpoint_due(const struct engine_writer *writer);
@@ -221,22 +283,99 @@ enum err sqlite_checkpoint(struct engine_writer *writer, struct buf *detail);
 
 /* ---- sqlite_decide.c ---- */
 
-/* Looks at what is there, if 'write' wants to know: calls its decide(), and
+/* Look at what is there, if 'write' wants to know: call its decide(), and
  * row() if it is a read then. */
 NODISCARD
-enum err sqlite_decide(struct engine_writer *writer, struct store_write *write,
-                       struct buf *detail);
+enum err sqlite_plain_decide(struct engine_writer *writer,
+                             struct store_write *write, struct buf *detail);
+
+enum sqlite_found {
+    FOUND_NOTHING,
+    FOUND_ROW,       /* Its columns' types are in writer->columns. */
+    FOUND_ANOTHER,   /* A row with another key, which its columns take for this
+                        one. */
+    FOUND_IMPOSSIBLE /* No row can have that key. */
+};
+
+NODISCARD
+enum err sqlite_row_decide(struct engine_writer *writer,
+                           struct store_write *write, enum sqlite_found *found,
+                           struct buf *detail);
+
+/* ---- sqlite_plain.c ---- */
+
+/* Without the table of plain keys there are no statements. */
+NODISCARD
+enum err sqlite_plain_prepare(struct engine_writer *writer, struct buf *detail);
+NODISCARD
+enum err sqlite_plain_write(struct engine_writer *writer,
+                            struct store_write *write, struct buf *detail);
+/* Takes out a few expired keys. */
+NODISCARD
+enum err sqlite_plain_purge(struct engine_writer *writer, struct buf *detail);
+
+/* ---- sqlite_row.c ---- */
+
+NODISCARD
+enum err sqlite_row_prepare(struct engine_writer *writer,
+                            const struct mapping *mapping, struct buf *detail);
+void sqlite_row_finalize(struct sqlite_row_writer *row);
+/* From decide() to row(). */
+NODISCARD
+enum err sqlite_row_write(struct engine_writer *writer,
+                          struct store_write *write, struct buf *detail);
 
 /* ---- sqlite_put.c ---- */
 
-enum err sqlite_put_row(struct engine_writer *writer, struct store_write *write,
-                        struct buf *detail);
-enum err sqlite_set_columns(struct engine_writer *writer,
-                            struct store_write *write, struct buf *detail);
-/* The id of 'write' as a number, or ERR_INVALID. */
+/* Fill in the cells of the columns that 'write' names; 'found' is what
+ * sqlite_row_decide() has found just before. */
 NODISCARD
-enum err sqlite_row_id(const struct store_write *write, int64_t *id,
-                       struct buf *detail);
+enum err sqlite_cells_from_object(struct engine_writer *writer,
+                                  struct store_write *write,
+                                  enum sqlite_found found, struct buf *detail);
+NODISCARD
+enum err sqlite_cells_from_fields(struct engine_writer *writer,
+                                  struct store_write *write,
+                                  enum sqlite_found found, struct buf *detail);
+/* Binds the cells of writer->named to the parameters with their numbers. */
+NODISCARD
+enum err sqlite_cells_bind(struct engine_writer *writer,
+                           struct sqlite3_stmt *statement,
+                           const struct mapping *mapping, struct buf *detail);
+void sqlite_cells_clear(struct engine_writer *writer,
+                        const struct mapping *mapping);
+
+/* ---- sqlite_effects.c ---- */
+
+/* For a connection that was just opened; then each mapping is watched. */
+NODISCARD
+enum err sqlite_effects_open(struct engine_writer *writer, struct buf *detail);
+NODISCARD
+enum err sqlite_effects_watch(struct engine_writer *writer,
+                              const struct mapping *mapping,
+                              struct buf *detail);
+void sqlite_effects_destroy(struct sqlite_effects *effects);
+/* After BEGIN and before COMMIT. */
+NODISCARD
+enum err sqlite_effects_begin(struct engine_writer *writer, struct buf *detail);
+NODISCARD
+enum err sqlite_effects_end(struct engine_writer *writer, struct buf *detail);
+/* Of what was taken back: all behind the first 'count'. */
+void sqlite_effects_forget(struct sqlite_effects *effects, size_t count);
+size_t sqlite_effects(struct engine_writer *writer,
+                      const struct engine_effect **list);
+enum err sqlite_tidy(struct engine_writer *writer, bool *more,
+                     struct buf *detail);
+
+/* ---- sqlite_real.c ---- */
+
+#define SQLITE_REAL_TEXT 32 /* Room for any real as text, and a NUL. */
+
+/* The shortest text of 15 to 17 digits that reads as 'real' again. */
+void sqlite_real_text(double real, char text[SQLITE_REAL_TEXT]);
+/* True if 'text' is a decimal number and nothing else. */
+NODISCARD
+bool sqlite_real_parse(struct slice text, double *real);
 
 /* ---- sqlite_watch.c ---- */
 

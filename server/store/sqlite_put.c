@@ -1,19 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON objects and fields on their way into a row.
+ * JSON objects and fields on their way into a row: into a cell for each column
+ * that they name.
  *
- * Either way the whole row is assembled first, a cell for each column, and
- * then one statement updates it, or inserts it if there was none.  The text of
- * these statements was fixed when they were prepared: what clients send is
- * bound to them and never becomes SQL.
- *
- *     STORE_PUT_ROW      cells from the object's members with their JSON types;
- *                        NULL for a column it does not name
- *     STORE_SET_COLUMNS  cells from the fields, as text; as they were for the
- *                        others
+ *     STORE_PUT_ROW      the object's members with their JSON types; where there
+ *                        is a row, NULL for the columns it does not name
+ *     STORE_SET_COLUMNS  the fields, as text; or as blobs, where a column takes
+ *                        bytes as they are
  *
  * Which value a column takes is the database's to say: text that looks like a
- * number becomes one in a column of numbers, and is refused otherwise.
+ * number becomes one in a column of numbers, and may be refused otherwise.
  */
 #include "server/store/sqlite_internal.h"
 
@@ -23,49 +19,62 @@
 
 /* ---- cells ---- */
 
-static void clear_cells(struct engine_writer *writer,
+void sqlite_cells_clear(struct engine_writer *writer,
                         const struct mapping *mapping)
 {
     for (size_t i = 0; i < mapping->n_columns; i++) {
         sqlite3_value_free(writer->cells[i].value);
+        sqlite3_value_free(writer->cells[i].now);
         writer->cells[i] = (struct sqlite_cell){0};
     }
 }
 
-/* Fails when a value cannot be copied for want of memory: what is not bound
- * would be NULL. */
-NODISCARD
-static enum err bind_cells(struct engine_writer *writer,
-                           struct sqlite3_stmt *statement,
-                           const struct mapping *mapping, int64_t id,
-                           struct buf *detail)
+/* Text for a column of numbers: SQLite reads integers exactly, but not all
+ * reals. */
+static void bind_number(struct sqlite3_stmt *statement, int index,
+                        struct slice text, enum column_affinity affinity)
 {
-    const struct sqlite_cell *cells = writer->cells;
+    double real;
+    int64_t integer;
 
+    if (sqlite_real_parse(text, &real) &&
+        (affinity == AFFINITY_REAL || !slice_to_int64(text, &integer))) {
+        sqlite3_bind_double(statement, index, real);
+    } else {
+        sqlite_bind_text(statement, index, text);
+    }
+}
+
+static void bind_text(struct sqlite3_stmt *statement, int index,
+                      struct slice text, enum column_affinity affinity)
+{
+    if (affinity == AFFINITY_BLOB) {
+        sqlite_bind_blob(statement, index, text);
+    } else if (affinity == AFFINITY_TEXT) {
+        sqlite_bind_text(statement, index, text);
+    } else {
+        bind_number(statement, index, text, affinity);
+    }
+}
+
+enum err sqlite_cells_bind(struct engine_writer *writer,
+                           struct sqlite3_stmt *statement,
+                           const struct mapping *mapping, struct buf *detail)
+{
     for (size_t i = 0; i < mapping->n_columns; i++) {
+        const struct sqlite_cell *cell = &writer->cells[i];
         const int index = (int)i + 1;
-        if (i == mapping->key_index) {
-            sqlite3_bind_int64(statement, index, id);
-        } else if (cells[i].is_text) {
-            sqlite_bind_text(statement, index, cells[i].text);
-        } else if (cells[i].value == NULL) {
-            sqlite3_bind_null(statement, index);
-        } else if (sqlite3_bind_value(statement, index, cells[i].value) !=
-                   SQLITE_OK) {
+        if (!writer->named[i] || cell->given == GIVEN_NULL) {
+            continue; /* What is not bound is NULL. */
+        }
+        if (cell->given == GIVEN_TEXT) {
+            bind_text(statement, index, cell->text, mapping->affinities[i]);
+        } else if (sqlite3_bind_value(statement, index, cell->value) !=
+                   SQLITE_OK) { /* No memory for a copy. */
             return sqlite_failed(writer->db, detail);
         }
     }
     return ERR_OK;
-}
-
-enum err sqlite_row_id(const struct store_write *write, int64_t *id,
-                       struct buf *detail)
-{
-    if (slice_to_int64(write->key, id)) {
-        return ERR_OK;
-    }
-    buf_printf(detail, "%s has whole numbers for keys", write->mapping->table);
-    return ERR_INVALID;
 }
 
 /* Bytes of a wrong name that an error repeats. */
@@ -91,61 +100,22 @@ static enum err find_column(const struct mapping *mapping, struct slice name,
     return ERR_INVALID;
 }
 
-/* ---- writing the assembled row ---- */
-
-static enum err give_row(struct engine_writer *writer,
-                         struct store_write *write, int64_t id,
-                         struct buf *detail)
-{
-    struct sqlite3_stmt *get = writer->rows[write->mapping->index].get;
-    enum err err = ERR_OK;
-
-    if (write->row == NULL) {
-        return ERR_OK;
-    }
-    sqlite3_bind_int64(get, 1, id);
-    const int code = sqlite3_step(get);
-    if (code == SQLITE_ROW) {
-        const struct store_row row =
-            sqlite_row(get, write->mapping, writer->columns);
-        err = sqlite_row_failed(writer->db, detail);
-        if (err == ERR_OK) {
-            write->row(write, &row);
-        }
-    } else if (code != SQLITE_DONE) { /* A trigger may have removed it. */
-        err = sqlite_failed(writer->db, detail);
-    }
-    sqlite3_reset(get);
-    return err;
-}
-
-static enum err write_cells(struct engine_writer *writer,
-                            struct store_write *write, int64_t id,
-                            struct buf *detail)
+/* True if 'text' is what the id has for column 'index' of the key. */
+static bool is_in_key(const struct store_write *write, size_t index,
+                      struct slice text)
 {
     const struct mapping *mapping = write->mapping;
-    const struct sqlite_row_writer *row = &writer->rows[mapping->index];
+    struct slice parts[MAPPING_KEYS_MAX];
 
-    enum err err = bind_cells(writer, row->update, mapping, id, detail);
-    if (err == ERR_OK) {
-        err = sqlite_execute(writer->db, row->update, detail);
+    if (text.data == NULL || !mapping_split(mapping, write->key, parts)) {
+        return false;
     }
-    if (err != ERR_OK) {
-        return err;
-    }
-    if (sqlite3_changes64(writer->db) > 0) {
-        write->n_changed = 1;
-    } else {
-        err = bind_cells(writer, row->insert, mapping, id, detail);
-        if (err == ERR_OK) {
-            err = sqlite_execute(writer->db, row->insert, detail);
+    for (size_t k = 0; k < mapping->n_keys; k++) {
+        if (mapping->keys[k].column == index && slice_equal(parts[k], text)) {
+            return true;
         }
-        if (err != ERR_OK) {
-            return err;
-        }
-        write->n_created = 1;
     }
-    return give_row(writer, write, id, detail);
+    return false;
 }
 
 /* ---- JSON objects ---- */
@@ -197,18 +167,65 @@ static enum err check_object(struct engine_writer *writer, struct slice json,
     return err;
 }
 
+static struct slice value_text(struct sqlite3_value *value)
+{
+    const void *text = sqlite3_value_text(value);
+
+    return slice_make(text, (size_t)sqlite3_value_bytes(value));
+}
+
+/* Do two values read the same?  1 and 1.0 do. */
+static bool values_equal(struct sqlite3_value *a, struct sqlite3_value *b)
+{
+    const int types[] = {sqlite3_value_type(a), sqlite3_value_type(b)};
+
+    if (types[0] == SQLITE_FLOAT || types[1] == SQLITE_FLOAT) {
+        return sqlite3_value_numeric_type(a) != SQLITE_TEXT &&
+               sqlite3_value_numeric_type(b) != SQLITE_TEXT &&
+               sqlite3_value_double(a) == sqlite3_value_double(b);
+    }
+    return types[0] == types[1] && slice_equal(value_text(a), value_text(b));
+}
+
+/* Members that name what the write cannot change must be as it is. */
+static enum err check_fixed(struct engine_writer *writer,
+                            const struct store_write *write, size_t index,
+                            struct sqlite3_value *value, struct buf *detail)
+{
+    const struct mapping *mapping = write->mapping;
+    const char *column = mapping->columns[index];
+    struct sqlite3_value *now = writer->cells[index].now;
+
+    if (mapping_is_key(mapping, index)) {
+        const int type = sqlite3_value_type(value);
+        const bool fits = type == SQLITE_INTEGER ||
+                          (type == SQLITE_TEXT && !mapping->integer_key);
+        if (!fits || !is_in_key(write, index, value_text(value))) {
+            buf_printf(detail, "\"%s\" in the object is not the one in the key",
+                       column);
+            return ERR_INVALID;
+        }
+    } else if (mapping->generated[index] &&
+               (now == NULL || !values_equal(now, value))) {
+        buf_printf(detail, "\"%s\" is computed by the database", column);
+        return ERR_INVALID;
+    }
+    return ERR_OK;
+}
+
 /* One member of the object, which 'member' stands on, into its cell. */
 static enum err take_member(struct engine_writer *writer,
-                            const struct mapping *mapping, int64_t id,
+                            const struct store_write *write,
                             struct sqlite3_stmt *member, struct buf *detail)
 {
+    const struct mapping *mapping = write->mapping;
     const struct slice name =
         slice_make(sqlite3_column_text(member, 0),
                    (size_t)sqlite3_column_bytes(member, 0));
     const char *type = (const char *)sqlite3_column_text(member, 1);
     size_t index;
 
-    const enum err err = find_column(mapping, name, &index, detail);
+    enum err err = find_column(mapping, name, &index, detail);
     if (err != ERR_OK) {
         return err;
     }
@@ -218,26 +235,26 @@ static enum err take_member(struct engine_writer *writer,
                    column, type);
         return ERR_INVALID;
     }
-    if (index == mapping->key_index &&
-        (strcmp(type, "integer") != 0 ||
-         sqlite3_column_int64(member, 2) != id)) {
-        buf_printf(detail, "\"%s\" in the object is not the one in the key",
-                   column);
-        return ERR_INVALID;
+    err = check_fixed(writer, write, index, sqlite3_column_value(member, 2),
+                      detail);
+    if (err != ERR_OK) {
+        return err;
     }
-    if (writer->cells[index].value != NULL) {
+    struct sqlite_cell *cell = &writer->cells[index];
+    if (cell->given != NOT_GIVEN) {
         buf_printf(detail, "\"%s\" is there twice", column);
         return ERR_INVALID;
     }
-    writer->cells[index].value =
-        sqlite3_value_dup(sqlite3_column_value(member, 2));
-    return writer->cells[index].value == NULL ? ERR_NOMEM : ERR_OK;
+    cell->given = GIVEN_VALUE;
+    cell->value = sqlite3_value_dup(sqlite3_column_value(member, 2));
+    return cell->value == NULL ? ERR_NOMEM : ERR_OK;
 }
 
-static enum err take_object(struct engine_writer *writer,
-                            const struct store_write *write, int64_t id,
-                            struct buf *detail)
+enum err sqlite_cells_from_object(struct engine_writer *writer,
+                                  struct store_write *write,
+                                  enum sqlite_found found, struct buf *detail)
 {
+    const struct mapping *mapping = write->mapping;
     struct sqlite3_stmt *members = writer->json_each;
     enum err err = check_object(writer, write->value, detail);
     int code = SQLITE_ROW;
@@ -247,119 +264,75 @@ static enum err take_object(struct engine_writer *writer,
     }
     sqlite_bind_text(members, 1, write->value);
     while (err == ERR_OK && (code = sqlite3_step(members)) == SQLITE_ROW) {
-        err = take_member(writer, write->mapping, id, members, detail);
+        err = take_member(writer, write, members, detail);
     }
     if (err == ERR_OK && code != SQLITE_DONE) {
         err = sqlite_failed(writer->db, detail);
     }
     sqlite3_reset(members);
     sqlite3_clear_bindings(members);
-    return err;
-}
 
-enum err sqlite_put_row(struct engine_writer *writer, struct store_write *write,
-                        struct buf *detail)
-{
-    int64_t id;
-    enum err err = sqlite_row_id(write, &id, detail);
-
-    if (err == ERR_OK) {
-        err = take_object(writer, write, id, detail);
+    /* The object replaces all of a row; a new one gets its defaults. */
+    for (size_t i = 0; found == FOUND_ROW && i < mapping->n_columns; i++) {
+        if (writer->cells[i].given == NOT_GIVEN) {
+            writer->cells[i].given = GIVEN_NULL;
+        }
     }
-    if (err == ERR_OK) {
-        err = write_cells(writer, write, id, detail);
-    }
-    clear_cells(writer, write->mapping);
     return err;
 }
 
 /* ---- fields ---- */
 
-/* The row as it is, into the cells; all NULL if there is none. */
-static enum err load_cells(struct engine_writer *writer,
-                           const struct mapping *mapping, int64_t id,
-                           struct buf *detail)
+/* True if the column has nothing yet, neither in the row nor by this write. */
+static bool is_new(const struct engine_writer *writer, size_t index,
+                   enum sqlite_found found)
 {
-    struct sqlite3_stmt *get = writer->rows[mapping->index].get;
-    enum err err = ERR_OK;
+    const enum sqlite_given given = writer->cells[index].given;
 
-    sqlite3_bind_int64(get, 1, id);
-    const int code = sqlite3_step(get);
-    if (code == SQLITE_ROW) {
-        for (size_t i = 0; i < mapping->n_columns && err == ERR_OK; i++) {
-            writer->cells[i].value =
-                sqlite3_value_dup(sqlite3_column_value(get, (int)i));
-            err = writer->cells[i].value == NULL ? ERR_NOMEM : ERR_OK;
-        }
-    } else if (code != SQLITE_DONE) {
-        err = sqlite_failed(writer->db, detail);
-    }
-    sqlite3_reset(get);
-    return err;
+    return given != NOT_GIVEN ? given == GIVEN_NULL
+                              : found != FOUND_ROW ||
+                                    writer->columns[index].type == COLUMN_NULL;
 }
 
-static bool is_null(const struct sqlite_cell *cell)
-{
-    return !cell->is_text && (cell->value == NULL ||
-                              sqlite3_value_type(cell->value) == SQLITE_NULL);
-}
-
-/* Puts 'value' in, or NULL if it has no data.  Of several the last counts. */
-static void set_cell(struct sqlite_cell *cell, struct slice value,
-                     int64_t *n_new_fields)
-{
-    if (value.data != NULL) {
-        *n_new_fields += is_null(cell) ? 1 : 0;
-        cell->is_text = true;
-        cell->text = value;
-    } else {
-        sqlite3_value_free(cell->value);
-        *cell = (struct sqlite_cell){0};
-    }
-}
-
-static enum err take_fields(struct engine_writer *writer,
-                            struct store_write *write, int64_t id,
-                            struct buf *detail)
+static enum err check_field(const struct store_write *write, size_t index,
+                            struct slice value, struct buf *detail)
 {
     const struct mapping *mapping = write->mapping;
+    const char *column = mapping->columns[index];
 
-    for (size_t i = 0; i + 1 < write->n_fields; i += 2) {
-        const struct slice value = write->fields[i + 1];
-        int64_t number;
-        size_t index;
-        const enum err err =
-            find_column(mapping, write->fields[i], &index, detail);
-        if (err != ERR_OK) {
-            return err;
-        }
-        if (index == mapping->key_index &&
-            (value.data == NULL || !slice_to_int64(value, &number) ||
-             number != id)) {
-            buf_printf(detail, "\"%s\" is the key and cannot be changed",
-                       mapping->key_column);
-            return ERR_INVALID;
-        }
-        set_cell(&writer->cells[index], value, &write->n_new_fields);
+    if (mapping->generated[index]) {
+        buf_printf(detail, "\"%s\" is computed by the database", column);
+        return ERR_INVALID;
+    }
+    if (mapping_is_key(mapping, index) && !is_in_key(write, index, value)) {
+        buf_printf(detail, "\"%s\" is %s and cannot be changed", column,
+                   mapping->n_keys == 1 ? "the key" : "part of the key");
+        return ERR_INVALID;
     }
     return ERR_OK;
 }
 
-enum err sqlite_set_columns(struct engine_writer *writer,
-                            struct store_write *write, struct buf *detail)
+enum err sqlite_cells_from_fields(struct engine_writer *writer,
+                                  struct store_write *write,
+                                  enum sqlite_found found, struct buf *detail)
 {
-    int64_t id;
-    enum err err = sqlite_row_id(write, &id, detail);
-
-    if (err == ERR_OK) {
-        err = load_cells(writer, write->mapping, id, detail);
+    for (size_t i = 0; i + 1 < write->n_fields; i += 2) {
+        const struct slice value = write->fields[i + 1];
+        size_t index;
+        enum err err =
+            find_column(write->mapping, write->fields[i], &index, detail);
+        if (err == ERR_OK) {
+            err = check_field(write, index, value, detail);
+        }
+        if (err != ERR_OK) {
+            return err;
+        }
+        if (value.data != NULL && is_new(writer, index, found)) {
+            write->n_new_fields++;
+        }
+        struct sqlite_cell *cell = &writer->cells[index];
+        cell->given = value.data == NULL ? GIVEN_NULL : GIVEN_TEXT;
+        cell->text = value; /* The last of several counts. */
     }
-    if (err == ERR_OK) {
-        err = take_fields(writer, write, id, detail);
-    }
-    if (err == ERR_OK) {
-        err = write_cells(writer, write, id, detail);
-    }
-    clear_cells(writer, write->mapping);
-    return err;
+    return ERR_OK;
 }

@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The writer's connection: transactions, plain keys, checkpoints.
+ * The writer's connection: transactions, groups, checkpoints.
  *
- * Each write is at most one statement that changes something, and SQLite takes
- * a failed statement back by itself; only groups need a savepoint.  What rolls
- * back more than its statement (a full disk, a trigger that says so) ends the
- * transaction, and apply() and commit() notice that it is gone.
- *
- * Expired plain keys are no keys to anybody; each transaction takes a few out.
+ * Each write stands in a savepoint of its own, inside that of its group: what
+ * it did before it failed, and what triggers did for it, is taken back, and the
+ * transaction goes on without it.  What rolls back more (a full disk, a trigger
+ * that says so) ends the transaction, and apply() and commit() notice that it
+ * is gone.
  */
 #include "server/store/sqlite_internal.h"
 
@@ -29,10 +28,21 @@
 
 enum err sqlite_begin(struct engine_writer *writer, struct buf *detail)
 {
-    const enum err err = sqlite_gate_follow(writer, detail);
+    enum err err = sqlite_gate_follow(writer, detail);
 
-    return err == ERR_OK ? sqlite_execute(writer->db, writer->begin, detail)
-                         : err;
+    if (err == ERR_OK) {
+        err = sqlite_execute(writer->db, writer->begin, detail);
+    }
+    if (err != ERR_OK) {
+        return err;
+    }
+    writer->n_applied = 0;
+    writer->in_group = false;
+    err = sqlite_effects_begin(writer, detail);
+    if (err != ERR_OK) {
+        sqlite_rollback(writer);
+    }
+    return err;
 }
 
 /* Has anybody else committed since the last look? */
@@ -78,13 +88,12 @@ enum err sqlite_commit(struct engine_writer *writer, struct buf *detail)
     if (is_gone(writer, detail)) {
         return ERR_STORE_DOWN;
     }
-    sqlite3_bind_int64(writer->plain_purge, 1, clock_wall_ms());
-    const enum err err =
-        sqlite_execute(writer->db, writer->plain_purge, detail);
-    if (err != ERR_OK) {
-        return err;
+    enum err err = sqlite_plain_purge(writer, detail);
+    if (err == ERR_OK) {
+        err = sqlite_effects_end(writer, detail);
     }
-    return sqlite_execute(writer->db, writer->commit, detail);
+    return err == ERR_OK ? sqlite_execute(writer->db, writer->commit, detail)
+                         : err;
 }
 
 void sqlite_rollback(struct engine_writer *writer)
@@ -102,7 +111,15 @@ void sqlite_rollback(struct engine_writer *writer)
 
 enum err sqlite_begin_group(struct engine_writer *writer, struct buf *detail)
 {
-    return sqlite_execute(writer->db, writer->group_begin, detail);
+    const enum err err =
+        sqlite_execute(writer->db, writer->group_begin, detail);
+
+    if (err == ERR_OK) {
+        writer->in_group = true;
+        writer->n_before_group = writer->n_applied;
+        writer->n_effects_before_group = writer->effects.count;
+    }
+    return err;
 }
 
 enum err sqlite_end_group(struct engine_writer *writer, bool keep,
@@ -115,7 +132,10 @@ enum err sqlite_end_group(struct engine_writer *writer, bool keep,
     }
     if (!keep) { /* Takes back, and stays in the savepoint. */
         err = sqlite_execute(writer->db, writer->group_undo, detail);
+        sqlite_effects_forget(&writer->effects, writer->n_effects_before_group);
+        writer->n_applied = writer->n_before_group;
     }
+    writer->in_group = false;
     return err == ERR_OK ? sqlite_execute(writer->db, writer->group_end, detail)
                          : err;
 }
@@ -159,108 +179,9 @@ enum err sqlite_checkpoint(struct engine_writer *writer, struct buf *detail)
     return sqlite_failed(writer->db, detail);
 }
 
-/* ---- plain keys ---- */
+/* ---- one write ---- */
 
-static enum err put_plain(struct engine_writer *writer,
-                          struct store_write *write, struct buf *detail)
-{
-    struct sqlite3_stmt *const attempts[] = {writer->plain_update,
-                                             writer->plain_insert};
-    const int64_t now_ms = clock_wall_ms();
-
-    /* Update a key that lives, else insert it or replace an expired one. */
-    for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
-        sqlite_bind_blob(attempts[i], 1, write->key);
-        sqlite_bind_blob(attempts[i], 2, write->value);
-        if (write->expires_ms != 0) {
-            sqlite3_bind_int64(attempts[i], 3, write->expires_ms);
-        }
-        if (attempts[i] == writer->plain_update) {
-            sqlite3_bind_int64(attempts[i], 4, now_ms);
-        }
-        const enum err err = sqlite_execute(writer->db, attempts[i], detail);
-        if (err != ERR_OK) {
-            return err;
-        }
-        if (sqlite3_changes64(writer->db) > 0) {
-            write->n_changed = i == 0 ? 1 : 0;
-            write->n_created = i == 0 ? 0 : 1;
-            break;
-        }
-    }
-
-    if (write->row != NULL &&
-        (write->expires_ms == 0 || write->expires_ms > now_ms)) {
-        const struct store_column column = {.type = COLUMN_BLOB,
-                                            .bytes = write->value};
-        const struct store_row row = {.columns = &column,
-                                      .expires_ms = write->expires_ms};
-        write->row(write, &row);
-    }
-    return ERR_OK;
-}
-
-static enum err delete_plain(struct engine_writer *writer,
-                             struct store_write *write, struct buf *detail)
-{
-    sqlite_bind_blob(writer->plain_delete, 1, write->key);
-    sqlite3_bind_int64(writer->plain_delete, 2, clock_wall_ms());
-    const enum err err =
-        sqlite_execute(writer->db, writer->plain_delete, detail);
-    write->n_changed = err == ERR_OK ? sqlite3_changes64(writer->db) : 0;
-    return err;
-}
-
-static enum err clear_plain(struct engine_writer *writer,
-                            struct store_write *write, struct buf *detail)
-{
-    const enum err err =
-        sqlite_execute(writer->db, writer->plain_clear, detail);
-    write->n_changed = err == ERR_OK ? sqlite3_changes64(writer->db) : 0;
-    return err;
-}
-
-static enum err delete_row(struct engine_writer *writer,
-                           struct store_write *write, struct buf *detail)
-{
-    struct sqlite3_stmt *delete = writer->rows[write->mapping->index].delete;
-    int64_t id;
-
-    if (!slice_to_int64(write->key, &id)) {
-        return ERR_OK; /* No such row. */
-    }
-    sqlite3_bind_int64(delete, 1, id);
-    const enum err err = sqlite_execute(writer->db, delete, detail);
-    write->n_changed = err == ERR_OK ? sqlite3_changes64(writer->db) : 0;
-    return err;
-}
-
-static enum err dispatch(struct engine_writer *writer,
-                         struct store_write *write, struct buf *detail)
-{
-    switch (write->op) {
-    case STORE_PUT_PLAIN:
-        return put_plain(writer, write, detail);
-    case STORE_DELETE_PLAIN:
-        return delete_plain(writer, write, detail);
-    case STORE_CLEAR_PLAIN:
-        return clear_plain(writer, write, detail);
-    case STORE_PUT_ROW:
-        return sqlite_put_row(writer, write, detail);
-    case STORE_SET_COLUMNS:
-        return sqlite_set_columns(writer, write, detail);
-    case STORE_DELETE_ROW:
-        return delete_row(writer, write, detail);
-    case STORE_READ: /* sqlite_decide() has told. */
-    case STORE_GROUP:
-    case STORE_BARRIER:
-        break;
-    }
-    return ERR_OK;
-}
-
-/* SQLite would bind NULL in place of bytes that are too many. */
-static enum err check_sizes(struct engine_writer *writer,
+enum err sqlite_check_sizes(struct engine_writer *writer,
                             const struct store_write *write, struct buf *detail)
 {
     const size_t max =
@@ -276,36 +197,144 @@ static enum err check_sizes(struct engine_writer *writer,
     return fits ? ERR_OK : ERR_TOO_BIG;
 }
 
+static enum err write_plain(struct engine_writer *writer,
+                            struct store_write *write, struct buf *detail)
+{
+    enum err err = sqlite_plain_decide(writer, write, detail);
+
+    if (err == ERR_OK && write->op != STORE_READ) {
+        err = sqlite_check_sizes(writer, write, detail);
+        if (err == ERR_OK) {
+            err = sqlite_plain_write(writer, write, detail);
+        }
+    }
+    return err;
+}
+
+/* Takes back what a write did that failed with 'err'; all of it, also what a
+ * trigger did before it said FAIL. */
+static enum err take_back(struct engine_writer *writer, enum err err,
+                          struct buf *detail)
+{
+    struct buf ignored = {0};
+
+    if (!engine_is_own_failure(err)) {
+        return err; /* All of the transaction will be. */
+    }
+    enum err undone = sqlite_execute(writer->db, writer->write_undo, &ignored);
+    if (undone == ERR_OK) {
+        undone = sqlite_execute(writer->db, writer->write_end, &ignored);
+    }
+    if (undone != ERR_OK) {
+        buf_clear(detail);
+        buf_append_slice(detail, buf_slice(&ignored));
+    }
+    buf_destroy(&ignored);
+    return undone == ERR_OK ? err : ERR_STORE_DOWN;
+}
+
+/* The write that failed with 'err' has ended the transaction.  If nothing of
+ * others was in it, another one begins in its place. */
+static enum err begin_again(struct engine_writer *writer, enum err err,
+                            struct buf *detail)
+{
+    struct buf reason = {0};
+    const size_t n_lost =
+        writer->in_group ? writer->n_before_group : writer->n_applied;
+
+    if (n_lost > 0 || !engine_is_own_failure(err)) {
+        return engine_is_own_failure(err) ? ERR_STORE_DOWN : err;
+    }
+    enum err again = sqlite_execute(writer->db, writer->begin, &reason);
+    if (again == ERR_OK) {
+        again = sqlite_effects_begin(writer, &reason);
+    }
+    if (again == ERR_OK && writer->in_group) {
+        again = sqlite_execute(writer->db, writer->group_begin, &reason);
+    }
+    if (again != ERR_OK) {
+        buf_clear(detail);
+        buf_append_slice(detail, buf_slice(&reason));
+    }
+    buf_destroy(&reason);
+    writer->n_applied = 0;
+    return again == ERR_OK ? err : again;
+}
+
+static enum err carry_out(struct engine_writer *writer,
+                          struct store_write *write, struct buf *detail)
+{
+    const size_t n_effects = writer->effects.count;
+    enum err err = sqlite_execute(writer->db, writer->write_begin, detail);
+
+    if (err != ERR_OK) {
+        return is_gone(writer, detail) ? ERR_STORE_DOWN : err;
+    }
+    writer->effects.own = write->mapping == NULL ? NULL : write;
+    err = write->mapping == NULL ? write_plain(writer, write, detail)
+                                 : sqlite_row_write(writer, write, detail);
+    writer->effects.own = NULL;
+    if (is_gone(writer, detail)) {
+        err = begin_again(writer, err == ERR_OK ? ERR_STORE_DOWN : err, detail);
+    } else if (err == ERR_OK) {
+        err = sqlite_execute(writer->db, writer->write_end, detail);
+    } else {
+        sqlite_effects_forget(&writer->effects, n_effects);
+        err = take_back(writer, err, detail);
+    }
+    return err;
+}
+
 enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail)
 {
     write->n_changed = 0;
     write->n_created = 0;
     write->n_new_fields = 0;
-
+    if (write->op == STORE_BARRIER || write->op == STORE_GROUP) {
+        return ERR_OK;
+    }
     enum err err = sqlite_check_fit(writer->database, write->mapping, detail);
     if (err == ERR_OK) {
-        err = sqlite_decide(writer, write, detail);
+        err = carry_out(writer, write, detail);
     }
-    if (err == ERR_OK) {
-        err = check_sizes(writer, write, detail);
-    }
-    if (err == ERR_OK) {
-        err = dispatch(writer, write, detail);
-    }
-    if (is_gone(writer, detail)) {
-        err = ERR_STORE_DOWN; /* Of all of the transaction. */
-    }
-    if (err == ERR_OK && write->applied != NULL &&
-        write->n_changed + write->n_created > 0) {
-        write->applied(write);
+    if (err != ERR_OK) {
+        write->n_changed = 0;
+        write->n_created = 0;
+        write->n_new_fields = 0;
+    } else if (write->n_changed + write->n_created > 0) {
+        writer->n_applied++;
+        if (write->applied != NULL) {
+            write->applied(write);
+        }
     }
     return err;
 }
 
 /* ---- statements ---- */
 
-static enum err prepare_plain(struct engine_writer *w, struct buf *detail)
+enum err sqlite_table_exists(struct sqlite3 *db, const char *name, bool *exists,
+                             struct buf *detail)
+{
+    struct sqlite3_stmt *statement = NULL;
+    enum err err = sqlite_prepare(
+        db, "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1",
+        &statement, detail);
+
+    *exists = false;
+    if (err == ERR_OK) {
+        sqlite_bind_text(statement, 1, slice_from_string(name));
+        const int code = sqlite3_step(statement);
+        *exists = code == SQLITE_ROW;
+        if (code != SQLITE_ROW && code != SQLITE_DONE) {
+            err = sqlite_failed(db, detail);
+        }
+    }
+    sqlite3_finalize(statement);
+    return err;
+}
+
+static enum err prepare_own(struct engine_writer *w, struct buf *detail)
 {
     const struct {
         const char *sql;
@@ -318,23 +347,9 @@ static enum err prepare_plain(struct engine_writer *w, struct buf *detail)
         {"SAVEPOINT bookd_group", &w->group_begin},
         {"ROLLBACK TO bookd_group", &w->group_undo},
         {"RELEASE bookd_group", &w->group_end},
-        {"SELECT value, expires_ms FROM bookd_plain WHERE key = ?1 "
-         "AND (expires_ms IS NULL OR expires_ms > ?2)",
-         &w->plain_get},
-        {"UPDATE bookd_plain SET value = ?2, expires_ms = ?3 WHERE key = ?1 "
-         "AND (expires_ms IS NULL OR expires_ms > ?4)",
-         &w->plain_update},
-        {"INSERT INTO bookd_plain(key, value, expires_ms) VALUES(?1, ?2, ?3) "
-         "ON CONFLICT(key) DO UPDATE "
-         "SET value = excluded.value, expires_ms = excluded.expires_ms",
-         &w->plain_insert},
-        {"DELETE FROM bookd_plain WHERE key = ?1 "
-         "AND (expires_ms IS NULL OR expires_ms > ?2)",
-         &w->plain_delete},
-        {"DELETE FROM bookd_plain", &w->plain_clear},
-        {"DELETE FROM bookd_plain WHERE id IN (SELECT id FROM bookd_plain "
-         "WHERE expires_ms <= ?1 LIMIT " PURGE_KEYS ")",
-         &w->plain_purge},
+        {"SAVEPOINT bookd_write", &w->write_begin},
+        {"ROLLBACK TO bookd_write", &w->write_undo},
+        {"RELEASE bookd_write", &w->write_end},
         {"SELECT CASE WHEN json_valid(?1) THEN json_type(?1) END",
          &w->json_type},
         {"SELECT key, type, atom FROM json_each(?1)", &w->json_each},
@@ -348,90 +363,29 @@ static enum err prepare_plain(struct engine_writer *w, struct buf *detail)
     return err;
 }
 
-/* "UPDATE books SET "title" = ?2, … WHERE "id" = ?1", the parameters numbered
- * as the columns are; the key is left out of SET. */
-static void append_update(struct buf *sql, const struct mapping *mapping)
-{
-    const char *separator = " SET ";
-
-    buf_append_string(sql, "UPDATE ");
-    sqlite_append_name(sql, mapping->table);
-    for (size_t i = 0; i < mapping->n_columns; i++) {
-        if (i != mapping->key_index || mapping->n_columns == 1) {
-            buf_append_string(sql, separator);
-            sqlite_append_name(sql, mapping->columns[i]);
-            buf_printf(sql, " = ?%zu", i + 1);
-            separator = ", ";
-        }
-    }
-    buf_append_string(sql, " WHERE ");
-    sqlite_append_name(sql, mapping->key_column);
-    buf_printf(sql, " = ?%zu", mapping->key_index + 1);
-}
-
-static void append_insert(struct buf *sql, const struct mapping *mapping)
-{
-    buf_append_string(sql, "INSERT INTO ");
-    sqlite_append_name(sql, mapping->table);
-    for (size_t i = 0; i < mapping->n_columns; i++) {
-        buf_append_string(sql, i == 0 ? "(" : ", ");
-        sqlite_append_name(sql, mapping->columns[i]);
-    }
-    for (size_t i = 0; i < mapping->n_columns; i++) {
-        buf_printf(sql, "%s?%zu", i == 0 ? ") VALUES(" : ", ", i + 1);
-    }
-    buf_append_char(sql, ')');
-}
-
-static void append_delete(struct buf *sql, const struct mapping *mapping)
-{
-    buf_append_string(sql, "DELETE FROM ");
-    sqlite_append_name(sql, mapping->table);
-    buf_append_string(sql, " WHERE ");
-    sqlite_append_name(sql, mapping->key_column);
-    buf_append_string(sql, " = ?1");
-}
-
-static enum err prepare_mapping(struct engine_writer *writer,
-                                const struct mapping *mapping,
-                                struct buf *detail)
-{
-    struct sqlite_row_writer *row = &writer->rows[mapping->index];
-    const struct {
-        void (*append)(struct buf *sql, const struct mapping *mapping);
-        struct sqlite3_stmt **statement;
-    } statements[] = {
-        {sqlite_append_select, &row->get},
-        {append_update, &row->update},
-        {append_insert, &row->insert},
-        {append_delete, &row->delete},
-    };
-    struct buf sql = {0};
-    enum err err = ERR_OK;
-
-    for (size_t i = 0; i < ARRAY_LEN(statements) && err == ERR_OK; i++) {
-        buf_clear(&sql);
-        statements[i].append(&sql, mapping);
-        err = sqlite_prepare(writer->db, buf_string(&sql),
-                             statements[i].statement, detail);
-    }
-    buf_destroy(&sql);
-    return err;
-}
-
 /* ---- life ---- */
 
 static enum err prepare(struct engine_writer *writer, struct buf *detail)
 {
     const struct mappings *mappings = writer->mappings;
-    enum err err = prepare_plain(writer, detail);
+    enum err err = prepare_own(writer, detail);
+
+    if (err == ERR_OK) {
+        err = sqlite_plain_prepare(writer, detail);
+    }
+    if (err == ERR_OK) {
+        err = sqlite_effects_open(writer, detail);
+    }
 
     if (err == ERR_OK) {
         err = sqlite_log_prepare(writer, detail);
     }
     for (size_t i = 0; i < mappings->count && err == ERR_OK; i++) {
         if (writer->database->misfits[i] == NULL) {
-            err = prepare_mapping(writer, &mappings->list[i], detail);
+            err = sqlite_row_prepare(writer, &mappings->list[i], detail);
+        }
+        if (err == ERR_OK && writer->database->misfits[i] == NULL) {
+            err = sqlite_effects_watch(writer, &mappings->list[i], detail);
         }
     }
     return err;
@@ -464,12 +418,16 @@ void sqlite_writer_disconnect(struct engine_writer *writer, bool checkpoint)
         sqlite3_wal_checkpoint_v2(writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
                                   NULL, NULL);
     }
-    sqlite_disconnect(writer->db); /* With all statements. */
-    memset(writer->rows, 0, writer->mappings->count * sizeof(*writer->rows));
+    for (size_t i = 0; i < writer->mappings->count; i++) {
+        sqlite_row_finalize(&writer->rows[i]);
+    }
+    sqlite_effects_destroy(&writer->effects);
+    sqlite_disconnect(writer->db); /* With all other statements. */
     *writer = (struct engine_writer){.database = writer->database,
                                      .mappings = writer->mappings,
                                      .columns = writer->columns,
                                      .cells = writer->cells,
+                                     .named = writer->named,
                                      .rows = writer->rows};
 }
 
@@ -478,6 +436,7 @@ static void destroy(struct engine_writer *writer)
     sqlite_writer_disconnect(writer, false);
     free(writer->rows);
     free(writer->cells);
+    free(writer->named);
     free(writer->columns);
     free(writer);
 }
@@ -494,6 +453,7 @@ enum err sqlite_writer_open(struct engine_database *database,
         .mappings = mappings,
         .columns = xcalloc(widest, sizeof(*writer->columns)),
         .cells = xcalloc(widest, sizeof(*writer->cells)),
+        .named = xcalloc(widest, sizeof(*writer->named)),
         .rows = xcalloc(mappings->count, sizeof(*writer->rows)),
     };
     const enum err err = sqlite_writer_connect(writer, detail);

@@ -136,7 +136,7 @@ static enum err apply_one(struct store_writer *w, struct store_write *write)
     }
     const enum err err =
         w->with.engine->apply(w->connection, write, &w->detail);
-    if (!write->undecided && !engine_is_own_fault(err)) {
+    if (!write->undecided && !engine_is_own_failure(err)) {
         return err;
     }
     note_failure(w, write, err);

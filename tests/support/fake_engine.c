@@ -303,11 +303,11 @@ static enum err put_row(struct fake_store *fake, struct store_write *write,
         err = ERR_INVALID;
     }
     if (err == ERR_OK) {
-        fake_row_set(&row->values[id], COLUMN_INTEGER, write->key);
         err = write->op == STORE_SET_COLUMNS
                   ? fake_row_set_fields(row, write, detail)
                   : fake_row_set_object(row, write->value, detail);
     }
+    fake_row_set(&row->values[id], COLUMN_INTEGER, write->key);
     if (err == ERR_OK && row->values[title].type == COLUMN_NULL) {
         buf_append_string(detail, "NOT NULL constraint failed: books.title");
         err = ERR_CONSTRAINT;

@@ -208,9 +208,11 @@ static enum err set_named(struct fake_row *row, struct slice name,
         buf_printf(detail, "%s has no such column", row->mapping->table);
         return ERR_INVALID;
     }
-    if (column == row->mapping->key_index &&
-        (type == COLUMN_NULL ||
-         !slice_equal(bytes, row->values[column].bytes))) {
+    const struct slice id =
+        slice_make(row->item.key.data + row->mapping->prefix.size,
+                   row->item.key.size - row->mapping->prefix.size);
+    if (mapping_is_key(row->mapping, column) &&
+        (type == COLUMN_NULL || !slice_equal(bytes, id))) {
         buf_printf(detail, "\"%s\" is the key and cannot be changed",
                    row->mapping->columns[column]);
         return ERR_INVALID;
