@@ -17,6 +17,7 @@
 #include "server/lookup/feed.h"
 #include "server/lookup/changes.h"
 #include "server/lookup/lookup.h"
+#include "server/lookup/watch.h"
 #include "server/net/conn.h"
 #include "server/net/listener.h"
 #include "server/net/loop.h"
@@ -49,6 +50,7 @@ struct io {
 struct running {
     struct server server; /* First: what commands and connections see. */
     struct timers *timers;
+    struct watches *watches;
     struct changes *changes;
     struct loop *main_loop;
     struct io *io;
@@ -316,6 +318,7 @@ static void build_cache(struct running *run)
             config_number(server->config, CONFIG_negative_memory)};
 
     server->cache = cache_new(&options);
+    run->watches = watches_new();
     server->pubsub = pubsub_new();
     run->changes = changes_new();
     changes_listen(run->changes, notifier_hear, server);
@@ -323,7 +326,8 @@ static void build_cache(struct running *run)
                                        .cache = server->cache,
                                        .store = server->store,
                                        .timers = run->timers,
-                                       .changes = run->changes};
+                                       .changes = run->changes,
+                                       .watches = run->watches};
     server->lookup = lookup_new(&parts);
     server->clients = clients_new();
 }
@@ -451,6 +455,7 @@ static void tear_down(struct running *run)
     }
     clients_free(server->clients);
     lookup_free(server->lookup);
+    watches_free(run->watches);
     changes_free(run->changes);
     pubsub_free(server->pubsub);
     cache_free(server->cache);

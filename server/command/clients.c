@@ -5,6 +5,7 @@
 #include "common/lock.h"
 #include "common/mem.h"
 #include "server/command/command.h"
+#include "server/command/transaction.h"
 
 #include <assert.h>
 
@@ -56,6 +57,7 @@ bool clients_add(struct clients *clients, struct client *client, size_t max)
 
 void clients_remove(struct clients *clients, struct client *client)
 {
+    transaction_end(client);
     mutex_lock(&clients->lock);
     if (client->previous != NULL) {
         client->previous->next = client->next;

@@ -7,6 +7,7 @@
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
 #include "server/command/redis.h"
+#include "server/command/transaction.h"
 
 enum command_status cmd_ping(struct request *r)
 {
@@ -119,6 +120,7 @@ enum command_status cmd_quit(struct request *r)
 
 enum command_status cmd_reset(struct request *r)
 {
+    transaction_end(r->client);
     clients_set_name(r->client->server->clients, &r->client->name, SLICE(""));
     pubsub_leave(r->client->server->pubsub, r->client);
     set_protocol(r, 2);

@@ -6,7 +6,6 @@
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/read.h"
-#include "server/command/write.h"
 #include "server/lookup/record.h"
 #include "server/store/mapping.h"
 
@@ -212,29 +211,4 @@ static void answer_hexists(struct request *r, const struct answer *a)
 enum command_status cmd_hexists(struct request *r)
 {
     return read_key(r, r->argv[1], answer_hexists);
-}
-
-/* ---- HSET ---- */
-
-static void answer_hset(struct request *r, const struct update_result *result)
-{
-    reply_integer(&r->reply, result->n_new_fields);
-}
-
-enum command_status cmd_hset(struct request *r)
-{
-    const struct update update = {.op = STORE_SET_COLUMNS,
-                                  .key = r->argv[1],
-                                  .fields = r->argv + 2,
-                                  .n_fields = r->argc - 2};
-
-    if (r->argc % 2 != 0) {
-        return done_wrong_count(r);
-    }
-    if (!write_is_record(r, r->argv[1])) {
-        reply_error(&r->reply, "ERR HSET writes records of mapped tables, like "
-                               "book:3; a plain key holds a string");
-        return COMMAND_DONE;
-    }
-    return write_key(r, &update, answer_hset);
 }

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * DEL EXISTS TYPE TTL: about single keys, whatever they hold.
+ * DEL UNLINK EXISTS TOUCH TYPE: about keys, whatever they hold.
  */
-#include "common/clock.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/read.h"
@@ -15,7 +14,8 @@ static void answer_del(struct request *r, const struct update_result *result)
 
 enum command_status cmd_del(struct request *r)
 {
-    const struct update update = {.op = STORE_DELETE_PLAIN};
+    const struct update update = {
+        .op = STORE_DELETE_PLAIN, .event = "del", .class = CHANGE_GENERIC};
 
     return write_keys(r, &update, r->argv + 1, r->argc - 1, answer_del);
 }
@@ -46,22 +46,4 @@ static void answer_type(struct request *r, const struct answer *a)
 enum command_status cmd_type(struct request *r)
 {
     return read_key(r, r->argv[1], answer_type);
-}
-
-/* Source: TTL in Redis: -2 no such key, -1 no expiry, else rounded seconds. */
-static void answer_ttl(struct request *r, const struct answer *a)
-{
-    if (a->outcome != LOOKUP_FOUND) {
-        reply_integer(&r->reply, -2);
-    } else if (a->expires_ms == 0) {
-        reply_integer(&r->reply, -1);
-    } else {
-        const int64_t left_ms = a->expires_ms - clock_wall_ms();
-        reply_integer(&r->reply, left_ms > 0 ? (left_ms + 500) / 1000 : 0);
-    }
-}
-
-enum command_status cmd_ttl(struct request *r)
-{
-    return read_key(r, r->argv[1], answer_ttl);
 }

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * GET MGET STRLEN SET: plain keys as bytes, records as JSON objects.
+ * GET MGET STRLEN GETRANGE SUBSTR: plain keys as bytes, records as JSON
+ * objects.
  */
-#include "common/clock.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/read.h"
-#include "server/command/write.h"
 #include "server/lookup/record.h"
 
 /* What GET answers: the bytes of a plain key, the JSON object of a record. */
@@ -59,78 +58,45 @@ enum command_status cmd_strlen(struct request *r)
     return read_key(r, r->argv[1], answer_strlen);
 }
 
-/* ---- SET ---- */
+/* ---- GETRANGE ---- */
 
-static const struct expiry_option {
-    const char *name;
-    int64_t unit_ms;
-    bool absolute;
-} expiry_options[] = {
-    {"EX", 1000, false},
-    {"PX", 1, false},
-    {"EXAT", 1000, true},
-    {"PXAT", 1, true},
-};
-
-/* Reads the options of SET into '*expires_ms' (0: never); replies on error. */
-static bool set_options(struct request *r, int64_t *expires_ms)
+/* Source: Redis: from and to count from 0, or from -1 at the end; both are part
+ * of the answer. */
+static struct slice range(struct slice text, int64_t from, int64_t to)
 {
-    *expires_ms = 0;
-    for (size_t i = 3; i < r->argc; i++) {
-        const struct expiry_option *option = NULL;
-        int64_t n;
-        for (size_t k = 0; k < ARRAY_LEN(expiry_options); k++) {
-            if (arg_is(r, i, expiry_options[k].name)) {
-                option = &expiry_options[k];
-            }
-        }
-        if (arg_is(r, i, "NX") || arg_is(r, i, "XX") || arg_is(r, i, "GET") ||
-            arg_is(r, i, "KEEPTTL")) {
-            reply_errorf(&r->reply,
-                         "ERR SET %.*s is not supported; SET takes EX, PX, "
-                         "EXAT and PXAT",
-                         shown(r->argv[i]), r->argv[i].data);
-            return false;
-        }
-        if (option == NULL || *expires_ms != 0 || i + 1 == r->argc) {
-            reply_error(&r->reply, "ERR syntax error");
-            return false;
-        }
-        if (!arg_integer(r, ++i, &n)) {
-            return false;
-        }
-        const int64_t base_ms = option->absolute ? 0 : clock_wall_ms();
-        if (n <= 0 || __builtin_mul_overflow(n, option->unit_ms, &n) ||
-            __builtin_add_overflow(n, base_ms, &n)) {
-            reply_error(&r->reply, "ERR invalid expire time in 'set' command");
-            return false;
-        }
-        *expires_ms = n;
+    const int64_t size = (int64_t)text.size;
+
+    if (from < 0 && to < 0 && from > to) {
+        return SLICE("");
     }
-    return true;
+    from = from < 0 ? from + size : from;
+    to = to < 0 ? to + size : to;
+    from = from < 0 ? 0 : from;
+    to = to < 0 ? 0 : to;
+    to = to >= size ? size - 1 : to;
+    return from > to || size == 0
+               ? SLICE("")
+               : slice_make(text.data + from, (size_t)(to - from + 1));
 }
 
-static void answer_set(struct request *r, const struct update_result *result)
+static void answer_getrange(struct request *r, const struct answer *a)
 {
-    (void)result;
-    reply_ok(&r->reply);
+    int64_t from = 0;
+    int64_t to = 0;
+
+    (void)slice_to_int64(r->argv[2], &from);
+    (void)slice_to_int64(r->argv[3], &to);
+    reply_bulk(&r->reply, a->outcome == LOOKUP_FOUND
+                              ? range(text_of(a), from, to)
+                              : SLICE(""));
 }
 
-enum command_status cmd_set(struct request *r)
+enum command_status cmd_getrange(struct request *r)
 {
-    struct update update = {
-        .op = STORE_PUT_PLAIN, .key = r->argv[1], .value = r->argv[2]};
+    int64_t n;
 
-    if (!set_options(r, &update.expires_ms)) {
+    if (!arg_integer(r, 2, &n) || !arg_integer(r, 3, &n)) {
         return COMMAND_DONE;
     }
-    if (write_is_record(r, r->argv[1])) {
-        if (update.expires_ms != 0) {
-            reply_error(&r->reply, "ERR a record cannot expire: it is a row of "
-                                   "a table");
-            return COMMAND_DONE;
-        }
-        update.op = STORE_PUT_ROW;
-    }
-    return write_key(r, &update, answer_set);
+    return read_key(r, r->argv[1], answer_getrange);
 }

@@ -5,6 +5,7 @@
 #include "server/admin/stats.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
+#include "server/command/transaction.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -197,6 +198,43 @@ static void empty_scratch(struct buf *scratch)
     buf_clear(scratch);
 }
 
+/* What is carried out between MULTI and EXEC instead of being queued. */
+static bool ends_queue(const struct command *command)
+{
+    return command->run == cmd_exec || command->run == cmd_discard ||
+           command->run == cmd_multi || command->run == cmd_watch ||
+           command->run == cmd_quit || command->run == cmd_reset;
+}
+
+static enum command_status refuse(struct request *request)
+{
+    transaction_fail(request->client);
+    if (request->command == NULL) {
+        reply_unknown(request);
+        return COMMAND_DONE;
+    }
+    if (request->command->run != cmd_exec) {
+        return done_wrong_count(request);
+    }
+    /* As in Redis, even this ends the transaction. */
+    transaction_end(request->client);
+    reply_error(&request->reply,
+                "EXECABORT Transaction discarded because of: wrong number of "
+                "arguments for 'exec' command");
+    return COMMAND_DONE;
+}
+
+static enum command_status queue(struct request *request)
+{
+    if ((request->command->flags & CMD_NO_MULTI) != 0) {
+        transaction_fail(request->client);
+        reply_error(&request->reply,
+                    "ERR Command not allowed inside a transaction");
+        return COMMAND_DONE;
+    }
+    return transaction_queue(request);
+}
+
 /* In RESP2 a message cannot be told from a reply, so that whoever waits for
  * messages may do little else. */
 static bool may_subscriber_run(const struct command *command)
@@ -219,12 +257,14 @@ static enum command_status run(struct request *request)
         return COMMAND_DONE;
     }
     if (command == NULL) {
-        reply_unknown(request);
-        return COMMAND_DONE;
+        return refuse(request);
     }
     atomic_store_explicit(&client->last_command, command, memory_order_relaxed);
     if (!arity_fits(command, request->argc)) {
-        return done_wrong_count(request);
+        return refuse(request);
+    }
+    if (transaction_is_open(client) && !ends_queue(command)) {
+        return queue(request);
     }
     if (client->protocol == 2 && client_is_subscriber(client) &&
         !may_subscriber_run(command)) {

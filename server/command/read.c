@@ -3,6 +3,7 @@
 
 #include "common/mem.h"
 #include "server/command/parts.h"
+#include "server/command/read_group.h"
 
 /* ---- one key ---- */
 
@@ -47,6 +48,9 @@ enum command_status read_key_within(struct request *request, struct slice key,
                                          .start_us = request->start_us};
     struct answer answer;
 
+    if (request->execution != NULL) {
+        return read_group_key(request, key, on_answer);
+    }
     request->on_answer = on_answer;
     struct pending_lookup *pending = lookup_get(
         client->server->lookup, key, bounds, &caller, client->scratch, &answer);
@@ -192,6 +196,10 @@ enum command_status read_keys(struct request *request, const struct slice *keys,
                               read_keys_fn *on_answers)
 {
     struct client *client = request->client;
+
+    if (request->execution != NULL) {
+        return read_group_keys(request, keys, n, with_bytes, on_answers);
+    }
     struct gather *g = gather_new(request, n, with_bytes, on_answers);
 
     if (g == NULL) {

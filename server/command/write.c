@@ -2,6 +2,7 @@
 #include "server/command/write.h"
 
 #include "common/mem.h"
+#include "server/command/execution.h"
 #include "server/command/parts.h"
 #include "server/store/store.h"
 
@@ -12,8 +13,6 @@ struct written {
     struct request *request;
     write_outcome_fn *on_outcome; /* One of these two. */
     write_answer_fn *on_answer;
-    bool (*check)(void *arg);
-    void *check_arg;
     bool starting; /* update_start() has not returned. */
 };
 
@@ -51,43 +50,47 @@ static void answer_sum(struct written *w, const struct update_outcome *outcome)
     w->on_answer(w->request, &sum);
 }
 
+static void answer(struct written *w, const struct update_outcome *outcome)
+{
+    if (w->on_answer != NULL) {
+        answer_sum(w, outcome);
+    } else {
+        w->on_outcome(w->request, outcome);
+    }
+}
+
 static void on_done(void *arg, const struct update_outcome *outcome)
 {
     struct written *w = arg;
     struct request *request = w->request;
-    const bool at_once = w->starting;
 
-    if (w->on_answer != NULL) {
-        answer_sum(w, outcome);
-    } else {
-        w->on_outcome(request, outcome);
+    if (request->client != NULL) {
+        answer(w, outcome);
     }
-    free(w);
-    if (!at_once) {
+    if (!w->starting) {
         request_finish(request);
     }
 }
 
-static bool on_check(void *arg)
+/* As part of an EXEC. */
+static void on_part_done(void *arg, const struct update_outcome *outcome)
 {
-    struct written *w = arg;
-
-    return w->check(w->check_arg);
+    answer(arg, outcome);
 }
 
 static enum command_status start(struct written *w,
                                  const struct update *updates, size_t n)
 {
     struct client *client = w->request->client;
-    const struct update_caller caller = {.home = client->home,
-                                         .done = on_done,
-                                         .arg = w,
-                                         .check = w->check != NULL ? on_check
-                                                                   : NULL};
+    const struct update_caller caller = {
+        .home = client->home, .done = on_done, .arg = w};
 
+    if (w->request->execution != NULL) {
+        return execution_add(w->request, updates, n, on_part_done, w);
+    }
     w->starting = true;
     if (update_start(client->server->lookup, updates, n, &caller)) {
-        return COMMAND_DONE; /* And 'w' is gone. */
+        return COMMAND_DONE;
     }
     w->starting = false; /* on_done() comes by this loop. */
     return COMMAND_PENDING;
@@ -110,10 +113,15 @@ static enum store_op op_for(const struct request *request,
                : update->op;
 }
 
+/* NULL without memory, which is replied. */
 static struct written *written_new(struct request *request)
 {
-    struct written *w = xcalloc(1, sizeof *w);
+    struct written *w = request_room(request, sizeof *w);
 
+    if (w == NULL) {
+        reply_err(&request->reply, ERR_NOMEM, NULL);
+        return NULL;
+    }
     w->request = request;
     return w;
 }
@@ -123,10 +131,17 @@ enum command_status write_keys(struct request *request,
                                const struct slice *keys, size_t n,
                                write_answer_fn *on_answer)
 {
-    struct update *updates = xcalloc(n, sizeof *updates);
     struct written *w = written_new(request);
+    struct update *updates = try_malloc(n * sizeof *updates);
 
     assert(n > 0);
+    if (w == NULL || updates == NULL) {
+        free(updates);
+        if (w != NULL) {
+            reply_err(&request->reply, ERR_NOMEM, NULL);
+        }
+        return COMMAND_DONE;
+    }
     for (size_t i = 0; i < n; i++) {
         updates[i] = *update;
         updates[i].key = keys[i];
@@ -142,26 +157,24 @@ enum command_status write_key(struct request *request,
                               const struct update *update,
                               write_answer_fn *on_answer)
 {
-    return write_keys(request, update, &update->key, 1, on_answer);
-}
-
-enum command_status write_updates_checked(struct request *request,
-                                          const struct update *updates,
-                                          size_t n, bool (*check)(void *arg),
-                                          void *arg,
-                                          write_outcome_fn *on_outcome)
-{
     struct written *w = written_new(request);
 
-    w->on_outcome = on_outcome;
-    w->check = check;
-    w->check_arg = arg;
-    return start(w, updates, n);
+    if (w == NULL) {
+        return COMMAND_DONE;
+    }
+    w->on_answer = on_answer;
+    return start(w, update, 1);
 }
 
 enum command_status write_updates(struct request *request,
                                   const struct update *updates, size_t n,
                                   write_outcome_fn *on_outcome)
 {
-    return write_updates_checked(request, updates, n, NULL, NULL, on_outcome);
+    struct written *w = written_new(request);
+
+    if (w == NULL) {
+        return COMMAND_DONE;
+    }
+    w->on_outcome = on_outcome;
+    return start(w, updates, n);
 }

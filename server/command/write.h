@@ -36,15 +36,10 @@ enum command_status write_keys(struct request *request,
 typedef void write_outcome_fn(struct request *request,
                               const struct update_outcome *outcome);
 
-/* Begins 'n' updates, as a group if there are more than one.  'check' may be
- * NULL; it and the updates' functions are called as update.h says, also after
- * the client has left: what they use lives with the request, which does until
- * the outcome is known. */
-enum command_status write_updates_checked(struct request *request,
-                                          const struct update *updates,
-                                          size_t n, bool (*check)(void *arg),
-                                          void *arg,
-                                          write_outcome_fn *on_outcome);
+/* Begins 'n' updates, as a group if there are more than one, or as a part of
+ * the EXEC that 'request' is part of.  Their functions are called as update.h
+ * says, also after the client has left: what they use lives with the request,
+ * which does until the outcome is known (request_room()). */
 enum command_status write_updates(struct request *request,
                                   const struct update *updates, size_t n,
                                   write_outcome_fn *on_outcome);

@@ -8,6 +8,7 @@
 #include "common/task.h"
 #include "common/timer.h"
 #include "server/lookup/record.h"
+#include "server/lookup/watch.h"
 #include "server/store/store.h"
 
 #include <stdio.h>
@@ -59,10 +60,12 @@ struct fixture *fixture_new(const char *const *directives)
     const struct cache_options cache_options = {.n_shards = 4,
                                                 .max_bytes = 64 << 20};
     f->cache = cache_new(&cache_options);
+    f->watches = watches_new();
     const struct lookup_parts parts = {.config = f->config,
                                        .cache = f->cache,
                                        .store = f->store,
-                                       .timers = f->timers};
+                                       .timers = f->timers,
+                                       .watches = f->watches};
     f->lookup = lookup_new(&parts);
     f->home = chan_new(sizeof(struct task), CHAN_UNBOUNDED);
     buf_destroy(&detail);
@@ -79,6 +82,7 @@ void fixture_free(struct fixture *f)
         task.run(task.arg);
     }
     lookup_free(f->lookup);
+    watches_free(f->watches);
     cache_free(f->cache);
     timers_free(f->timers);
     chan_free(f->home);

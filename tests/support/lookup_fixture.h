@@ -28,6 +28,7 @@ struct fixture {
     struct timers *timers;
     struct store *store;
     struct cache *cache;
+    struct watches *watches;
     struct lookup *lookup;
     struct chan *home;
 };

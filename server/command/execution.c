@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+#include "server/command/execution.h"
+
+#include "common/mem.h"
+#include "server/command/parts.h"
+#include "server/command/read.h"
+#include "server/lookup/lookup.h"
+
+#include <assert.h>
+#include <ctype.h>
+
+struct execution {
+    struct request *request; /* EXEC. */
+    struct transaction *transaction;
+    struct queued *running; /* The command whose handler runs now. */
+    struct update *updates; /* Of all commands, in order. */
+    size_t n_updates;
+    size_t capacity;
+    size_t found_bytes; /* Kept by reads; of the thread of the group. */
+    bool starting;      /* Inside execution_start(). */
+    bool no_memory;
+};
+
+static void execution_free(struct execution *x)
+{
+    transaction_free(x->transaction);
+    free(x->updates);
+    free(x);
+}
+
+/* ---- what the commands want ---- */
+
+/* False without memory. */
+static bool make_room(struct execution *x, size_t n)
+{
+    if (n > x->capacity - x->n_updates) {
+        const size_t capacity = x->n_updates + n + x->n_updates / 2;
+        struct update *more =
+            try_realloc(x->updates, capacity * sizeof x->updates[0]);
+        if (more == NULL) {
+            return false;
+        }
+        x->updates = more;
+        x->capacity = capacity;
+    }
+    return true;
+}
+
+enum command_status execution_add(struct request *request,
+                                  const struct update *updates, size_t n,
+                                  execution_done_fn *on_outcome, void *arg)
+{
+    struct execution *x = request->execution;
+    struct queued *queued = x->running;
+
+    assert(&queued->request == request && queued->on_outcome == NULL);
+    queued->on_outcome = on_outcome;
+    queued->arg = arg;
+    queued->first_update = x->n_updates;
+    queued->n_updates = n;
+    if (!make_room(x, n)) {
+        x->no_memory = true;
+        return COMMAND_PENDING;
+    }
+    if (n > 0) {
+        memcpy(x->updates + x->n_updates, updates, n * sizeof updates[0]);
+    }
+    x->n_updates += n;
+    return COMMAND_PENDING;
+}
+
+bool execution_keep(struct request *request, struct slice bytes)
+{
+    struct execution *x = request->execution;
+
+    x->found_bytes += bytes.size;
+    return x->found_bytes <= READ_BYTES_MAX &&
+           buf_try_append_slice(&request->found, bytes);
+}
+
+static bool touches_keys(const struct command *command)
+{
+    return (command->flags & (CMD_READONLY | CMD_WRITE)) != 0;
+}
+
+static void run(struct execution *x, struct queued *queued)
+{
+    struct request *r = &queued->request;
+
+    x->running = queued;
+    r->client = x->request->client;
+    r->execution = x;
+    r->start_us = x->request->start_us;
+    r->reply = (struct reply){.out = &r->own, .protocol = r->client->protocol};
+    queued->done = r->command->run(r) == COMMAND_DONE;
+}
+
+/* ---- the reply ---- */
+
+static void append_upper(struct buf *out, const char *name)
+{
+    for (; *name != '\0'; name++) {
+        buf_append_char(
+            out, *name == '|' ? ' ' : (char)toupper((unsigned char)*name));
+    }
+}
+
+/* The command whose update failed; the first if nobody knows. */
+static const struct queued *culprit(const struct execution *x,
+                                    const struct update_outcome *outcome)
+{
+    const struct queued *first = NULL;
+
+    for (const struct queued *q = x->transaction->first; q != NULL;
+         q = q->next) {
+        for (size_t i = 0; i < q->n_updates; i++) {
+            first = first == NULL ? q : first;
+            if (q->first_update + i < outcome->n &&
+                outcome->results[q->first_update + i].err == outcome->err) {
+                return q;
+            }
+        }
+    }
+    return first;
+}
+
+/* The database has refused one of the commands. */
+static void reply_refused(struct execution *x,
+                          const struct update_outcome *outcome)
+{
+    const struct queued *queued = culprit(x, outcome);
+    struct buf name = {0};
+
+    append_upper(&name, queued->request.command->name);
+    const struct slice why = outcome->detail.size > 0
+                                 ? outcome->detail
+                                 : slice_from_string(err_str(outcome->err));
+    reply_errorf(&x->request->reply,
+                 "EXECABORT Transaction rolled back, nothing was changed: "
+                 "%s: %.*s",
+                 buf_string(&name), (int)why.size, why.data);
+    buf_destroy(&name);
+}
+
+static void answer_command(struct execution *x, struct queued *queued,
+                           const struct update_outcome *outcome)
+{
+    struct request *r = &queued->request;
+
+    if (queued->on_outcome != NULL) {
+        const struct update_outcome part = {.err = ERR_OK,
+                                            .detail = SLICE(""),
+                                            .results = outcome->results +
+                                                       queued->first_update,
+                                            .n = queued->n_updates};
+        r->reply.protocol = r->client->protocol;
+        queued->on_outcome(queued->arg, &part);
+        queued->done = true;
+    } else if (!queued->done) {
+        run(x, queued);
+        assert(queued->done);
+    }
+}
+
+static void answer_all(struct execution *x,
+                       const struct update_outcome *outcome)
+{
+    struct reply *reply = &x->request->reply;
+
+    reply_array(reply, x->transaction->n_queued);
+    for (struct queued *q = x->transaction->first; q != NULL; q = q->next) {
+        answer_command(x, q, outcome);
+        buf_append_slice(reply->out, buf_slice(&q->request.own));
+        reply->n_errors += q->request.reply.n_errors;
+        buf_destroy(&q->request.own);
+        request_clear(&q->request);
+    }
+}
+
+static void answer(struct execution *x, const struct update_outcome *outcome)
+{
+    struct reply *reply = &x->request->reply;
+
+    switch (outcome->err) {
+    case ERR_OK:
+        answer_all(x, outcome);
+        break;
+    case ERR_CONFLICT:
+        reply_null_array(reply);
+        break;
+    case ERR_CONSTRAINT:
+    case ERR_INVALID:
+    case ERR_RANGE:
+    case ERR_TOO_BIG:
+    case ERR_WRONG_TYPE:
+    case ERR_READONLY:
+        reply_refused(x, outcome);
+        break;
+    default: {
+        struct buf detail = {0};
+        buf_append_slice(&detail, outcome->detail);
+        reply_err(reply, outcome->err, buf_string(&detail));
+        buf_destroy(&detail);
+    }
+    }
+}
+
+/* ---- the way there and back ---- */
+
+static bool unchanged(void *arg)
+{
+    struct execution *x = arg;
+
+    x->found_bytes = 0; /* Whatever comes now comes from the beginning. */
+    return watch_set_unchanged(&x->transaction->watched);
+}
+
+static void on_done(void *arg, const struct update_outcome *outcome)
+{
+    struct execution *x = arg;
+    struct request *request = x->request;
+
+    if (request->client != NULL) {
+        answer(x, outcome);
+    }
+    if (!x->starting) {
+        execution_free(x);
+        request_finish(request);
+    }
+}
+
+/* True if all is over. */
+static bool start_group(struct execution *x)
+{
+    const struct client *client = x->request->client;
+    const struct update_caller caller = {
+        .home = client->home, .done = on_done, .arg = x, .check = unchanged};
+
+    if (x->no_memory) {
+        reply_err(&x->request->reply, ERR_NOMEM, NULL);
+        return true;
+    }
+    if (x->n_updates == 0) {
+        on_done(x, &(struct update_outcome){.err = ERR_OK});
+        return true;
+    }
+    return update_start(client->server->lookup, x->updates, x->n_updates,
+                        &caller);
+}
+
+enum command_status execution_start(struct request *request,
+                                    struct transaction *transaction)
+{
+    struct execution *x = xcalloc(1, sizeof *x);
+
+    x->request = request;
+    x->transaction = transaction;
+    x->starting = true;
+    /* Asked again in the order of writes; here it saves the way there. */
+    if (!unchanged(x)) {
+        reply_null_array(&request->reply);
+        execution_free(x);
+        return COMMAND_DONE;
+    }
+    for (struct queued *q = transaction->first; q != NULL; q = q->next) {
+        if (touches_keys(q->request.command)) {
+            run(x, q);
+        }
+    }
+    if (start_group(x)) {
+        execution_free(x);
+        return COMMAND_DONE;
+    }
+    x->starting = false;
+    return COMMAND_PENDING;
+}
