@@ -21,13 +21,14 @@
 
 enum sqlite_file { FILE_DATABASE, FILE_LOG, FILE_INDEX, FILES };
 
-/* What has become of them. */
+/* What has become of them; sqlite_files_fate() does not find the last. */
 enum sqlite_fate {
     FILES_SAME,
-    FILES_LOG_LOST, /* The database is the same, but its log or index is not
+    FILES_LOG_LOST,   /* The database is the same, but its log or index is not
                        there, or another. */
-    FILES_REPLACED, /* There is another file, or none, in place of the
+    FILES_REPLACED,   /* There is another file, or none, in place of the
                        database. */
+    FILES_OVERWRITTEN /* The file is the same, its content is not. */
 };
 
 struct sqlite_file_id {

@@ -13,7 +13,7 @@
  * seen are new.  If the counter itself has gone back, the table is another, and
  * so perhaps all else.
  */
-#include "server/store/sqlite_internal.h"
+#include "server/store/sqlite_watch.h"
 
 #include <stdlib.h>
 
@@ -21,40 +21,17 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
-#include "server/store/sqlite_files.h"
 
 /* Rows told by one look: about a millisecond. */
 #define ROWS_MAX 1000
 
-/* The files are looked at when names came or went, and this often: the
- * directory of a symbolic link, or one over a network, tells nothing. */
-#define FATE_EVERY_US 100000
-
 #define OP_DELETED 2
-
-struct engine_watch {
-    struct engine_database *database;
-    struct sqlite3 *db;
-    struct sqlite3_stmt *data_version; /* Owned by 'db', as the next. */
-    struct sqlite3_stmt *schema_version;
-    struct sqlite3_stmt *rows;     /* NULL: there is no change table. */
-    struct sqlite3_stmt *last_seq; /* Likewise. */
-    int64_t seen_data;
-    int64_t seen_schema;
-    int64_t seen_seq;
-    bool more;     /* The last look left rows untold. */
-    bool *covered; /* Per mapping: in the feed. */
-    bool all_covered;
-    struct sqlite_files files;
-    int64_t fate_us; /* When they were last looked at; clock_real_us(). */
-};
 
 /* ---- reading ---- */
 
-/* The number that 'statement' returns; 0 if it returns nothing. */
-static enum err read_number(struct engine_watch *watch,
-                            struct sqlite3_stmt *statement, int64_t *number,
-                            struct buf *detail)
+enum err sqlite_watch_number(struct engine_watch *watch,
+                             struct sqlite3_stmt *statement, int64_t *number,
+                             struct buf *detail)
 {
     const int code = sqlite3_step(statement);
     enum err err = ERR_OK;
@@ -88,7 +65,7 @@ static enum err find_triggers(struct engine_watch *watch,
 
     if (err == ERR_OK) {
         sqlite_bind_text(count, 1, slice_from_string(mapping->table));
-        err = read_number(watch, count, &n, detail);
+        err = sqlite_watch_number(watch, count, &n, detail);
     }
     sqlite3_finalize(count);
     *found = n == 3;
@@ -127,14 +104,15 @@ static enum err load_feed(struct engine_watch *watch, struct buf *detail)
     watch->seen_seq = 0;
     watch->more = false;
     if (err == ERR_OK) {
-        err = read_number(watch, exists, &has_table, detail);
+        err = sqlite_watch_number(watch, exists, &has_table, detail);
     }
     sqlite3_finalize(exists);
     if (err == ERR_OK && has_table != 0) {
         err = prepare_feed(watch, detail);
     }
     if (err == ERR_OK && has_table != 0) {
-        err = read_number(watch, watch->last_seq, &watch->seen_seq, detail);
+        err = sqlite_watch_number(watch, watch->last_seq, &watch->seen_seq,
+                                  detail);
     }
     watch->all_covered = has_table != 0;
     for (size_t i = 0; i < mappings->count; i++) {
@@ -187,6 +165,21 @@ static enum err tell_rows(struct engine_watch *watch,
 
 /* ---- looking ---- */
 
+static enum err follow_schema(struct engine_watch *watch, int64_t schema,
+                              struct engine_sight *sight, struct buf *detail)
+{
+    enum err err = load_feed(watch, detail);
+
+    sight->anew = true;
+    if (err == ERR_OK) {
+        err = sqlite_exchange_schema(watch, sight, detail);
+    }
+    if (err == ERR_OK) {
+        watch->seen_schema = schema;
+    }
+    return err;
+}
+
 /* After a commit of somebody. */
 static enum err look_closer(struct engine_watch *watch,
                             const struct store_observer *observer,
@@ -194,20 +187,16 @@ static enum err look_closer(struct engine_watch *watch,
 {
     int64_t schema = watch->seen_schema;
     int64_t last_seq = 0;
-    enum err err = read_number(watch, watch->schema_version, &schema, detail);
+    enum err err =
+        sqlite_watch_number(watch, watch->schema_version, &schema, detail);
 
     if (err == ERR_OK && schema != watch->seen_schema) {
-        sight->anew = true;
-        err = load_feed(watch, detail);
-        if (err == ERR_OK) {
-            watch->seen_schema = schema;
-        }
-        return err;
+        return follow_schema(watch, schema, sight, detail);
     }
     if (err != ERR_OK || watch->rows == NULL) {
         return err;
     }
-    err = read_number(watch, watch->last_seq, &last_seq, detail);
+    err = sqlite_watch_number(watch, watch->last_seq, &last_seq, detail);
     if (err == ERR_OK && last_seq < watch->seen_seq) {
         sight->anew = true; /* An older state was put back. */
         watch->seen_seq = last_seq;
@@ -220,11 +209,14 @@ enum err sqlite_watch_look(struct engine_watch *watch,
                            const struct store_observer *observer,
                            struct engine_sight *sight, struct buf *detail)
 {
-    const struct sqlite_stir stir = sqlite_files_stir(&watch->files);
+    const struct sqlite_stir stir = sqlite_exchange_check(watch, sight);
     int64_t data = 0;
-    enum err err = read_number(watch, watch->data_version, &data, detail);
 
-    sight->stirred = stir.log || stir.names;
+    if (watch->phase != WATCHING) {
+        return sqlite_exchange_go_on(watch, &stir, sight, detail);
+    }
+    enum err err =
+        sqlite_watch_number(watch, watch->data_version, &data, detail);
     if (err != ERR_OK || (data == watch->seen_data && !watch->more)) {
         return err;
     }
@@ -253,7 +245,7 @@ bool sqlite_watch_covers(const struct engine_watch *watch,
 
 /* ---- life ---- */
 
-static enum err connect(struct engine_watch *watch, struct buf *detail)
+enum err sqlite_watch_connect(struct engine_watch *watch, struct buf *detail)
 {
     const struct engine_database *database = watch->database;
     enum err err = sqlite_connect(database->path, CONNECT_READER,
@@ -269,18 +261,29 @@ static enum err connect(struct engine_watch *watch, struct buf *detail)
     }
     /* In this order: what comes between is seen twice, not never. */
     if (err == ERR_OK) {
-        err =
-            read_number(watch, watch->data_version, &watch->seen_data, detail);
+        err = sqlite_watch_number(watch, watch->data_version, &watch->seen_data,
+                                  detail);
     }
     if (err == ERR_OK) {
-        err = read_number(watch, watch->schema_version, &watch->seen_schema,
-                          detail);
+        err = sqlite_watch_number(watch, watch->schema_version,
+                                  &watch->seen_schema, detail);
     }
-    return err == ERR_OK ? load_feed(watch, detail) : err;
+    if (err == ERR_OK) {
+        err = load_feed(watch, detail);
+    }
+    if (err == ERR_OK) {
+        sqlite_exchange_follow(watch);
+    }
+    return err;
 }
 
 void sqlite_watch_close(struct engine_watch *watch)
 {
+    struct buf none = {0};
+
+    if (watch->phase == LEAVING) { /* What is left to do needs a file. */
+        sqlite_gate_open(watch->database, ERR_OK, &none);
+    }
     sqlite_disconnect(watch->db);
     sqlite_files_destroy(&watch->files);
     free(watch->covered);
@@ -298,9 +301,8 @@ enum err sqlite_watch_open(struct engine_database *database,
         .covered = xcalloc(database->mappings->count, sizeof(bool))};
     sqlite_files_init(&watch->files, database->path, &reason);
     buf_clear(&reason);
-    const enum err err = connect(watch, &reason);
+    const enum err err = sqlite_watch_connect(watch, &reason);
     if (err == ERR_OK) {
-        sqlite_files_follow(&watch->files);
         *watchp = watch;
     } else {
         sqlite_explain(database->path, err, &reason, detail);

@@ -38,6 +38,10 @@
  * up, and the rows are told for those who listen. */
 #define LOOKS_TO_CATCH_UP 8
 
+/* The writer answers within this time, unless it answers "no": that is not
+ * told. */
+#define ANSWER_US 200000
+
 enum feed_state { FEED_OK, FEED_POLLING, FEED_FAILING };
 
 struct watcher {
@@ -57,8 +61,8 @@ struct watcher {
     /* ---- of the thread ---- */
     int64_t looked_us;    /* When the last look began; clock_real_us(). */
     int64_t stirred_us;   /* When somebody was last seen writing. */
-    int64_t asked_us;     /* Since when the writer's answer may be late; or
-                              INT64_MIN: it was not asked. */
+    int64_t asked_us;     /* When what the writer was asked about can have
+                             begun; or INT64_MIN. */
     int64_t behind_us;    /* Since when what is left to tell may be there. */
     unsigned catching_up; /* Looks in a row that left more to tell. */
     struct engine_sight sight; /* Of the last look. */
@@ -74,30 +78,38 @@ static void tell_lag(struct watcher *w, int64_t since_us)
     observer->lag(observer->arg, clock_real_us() - since_us);
 }
 
-/* Every mapping, and the plain keys, of which 'covers' says the same as
- * 'covered'. */
-static void tell_all(struct watcher *w, bool covered)
+/* Gives up the copies of every mapping, and of plain keys, of which 'covers'
+ * says 'covered'; false if there are none. */
+static bool tell_all(struct watcher *w, bool covered)
 {
     const struct store_observer *observer = &w->with.observer;
     const struct engine *engine = w->with.engine;
+    bool told = false;
 
     if (!covered && !engine->watch_covers(w->watch, NULL)) {
         /* There is no way to speak of plain keys alone. */
         observer->changed_all(observer->arg, NULL);
-        return;
+        return true;
     }
     for (size_t i = 0; i < w->with.mappings->count; i++) {
         const struct mapping *mapping = &w->with.mappings->list[i];
         if (engine->watch_covers(w->watch, mapping) == covered) {
             observer->changed_all(observer->arg, mapping);
+            told = true;
         }
     }
+    return told;
 }
 
+/* The writer has found somebody else's commit: because he was asked, or before
+ * that. */
 static void tell_foreign(struct watcher *w)
 {
-    tell_all(w, false);
-    tell_lag(w, w->asked_us == INT64_MIN ? w->looked_us : w->asked_us);
+    const bool was_asked = w->asked_us >= w->looked_us - ANSWER_US;
+
+    if (tell_all(w, false)) {
+        tell_lag(w, was_asked ? w->asked_us : w->looked_us);
+    }
     w->asked_us = INT64_MIN;
 }
 
@@ -150,15 +162,13 @@ static void tell_sight(struct watcher *w, int64_t last_look_us)
         tell_lag(w, since_us);
     }
     if (sight->ask) {
-        if (w->asked_us == INT64_MIN) {
-            w->asked_us = since_us;
-        }
+        w->asked_us = sight->changed ? since_us : INT64_MIN;
         w->with.ask(w->with.arg);
     }
     w->behind_us = since_us;
     w->catching_up = sight->more ? w->catching_up + 1 : 0;
     if (w->catching_up == LOOKS_TO_CATCH_UP) {
-        tell_all(w, true);
+        (void)tell_all(w, true);
     }
 }
 

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What others do to the files themselves.
+ *
+ *   another file in place of the database (mv), or none
+ *             all connections leave the old one; its log, which would be taken
+ *             for that of the new, goes; the new one is opened
+ *   the log removed
+ *             the writer moves what he knows of it into the database first
+ *   another content (cp)
+ *             as a new file; noticed because SQLite writes to a database with
+ *             a log only while a checkpoint is noted in the log's index
+ *   another schema
+ *             everybody connects anew if other mappings fit it than before
+ *
+ * A mapping that does not fit what is there stays out of use, until a change of
+ * the schema, or of the file, makes it fit.
+ *
+ *     WATCHING ─► LEAVING: the gate is shut ─► WATCHING
+ *                    │                           ▲
+ *                    └─► OUTSIDE: no file is good, tried again and again
+ */
+#include "server/store/sqlite_watch.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <sqlite3.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+/* The files are looked at when names came or went, and this often: the
+ * directory of a symbolic link, or one over a network, tells nothing. */
+#define FATE_EVERY_US 100000
+
+/* A file that is being copied to is left alone until that has stopped for so
+ * long. */
+#define QUIET_US 50000
+
+/* Why 'mapping' does not fit what is there, appended to 'reason'; or nothing.
+ */
+static enum err examine(struct engine_watch *watch,
+                        const struct mapping *mapping, struct buf *reason,
+                        struct buf *detail)
+{
+    struct sqlite3_stmt *select = NULL;
+    struct buf sql = {0};
+
+    sqlite_append_select(&sql, mapping);
+    enum err err = sqlite_prepare(watch->db, buf_string(&sql), &select, reason);
+    if (err == ERR_STORE_FOREIGN) {
+        err = ERR_OK; /* The reason says what is not there. */
+    } else if (err != ERR_OK) {
+        buf_append_slice(detail, buf_slice(reason));
+    }
+    sqlite3_finalize(select);
+    buf_destroy(&sql);
+    return err;
+}
+
+static bool is_as_before(const char *misfit, struct buf *reason)
+{
+    return misfit == NULL ? reason->size == 0
+                          : strcmp(misfit, buf_string(reason)) == 0;
+}
+
+/* Does the set of mappings that fit change?  'take': makes it so. */
+static enum err examine_all(struct engine_watch *watch, bool take,
+                            bool *changes, struct buf *detail)
+{
+    struct engine_database *database = watch->database;
+    const struct mappings *mappings = database->mappings;
+    enum err err = ERR_OK;
+
+    *changes = false;
+    for (size_t i = 0; i < mappings->count && err == ERR_OK; i++) {
+        struct buf reason = {0};
+        err = examine(watch, &mappings->list[i], &reason, detail);
+        const bool changed =
+            err == ERR_OK && !is_as_before(database->misfits[i], &reason);
+        *changes = *changes || changed;
+        if (changed && take) {
+            free(database->misfits[i]);
+            database->misfits[i] =
+                reason.size == 0 ? NULL : xslicedup(buf_slice(&reason));
+            if (reason.size == 0) {
+                log_info("store: a mapping fits again table=%s",
+                         mappings->list[i].table);
+            } else {
+                log_error("store: a mapping fits no more table=%s "
+                          "detail=\"%s\"",
+                          mappings->list[i].table, buf_string(&reason));
+            }
+        }
+        buf_destroy(&reason);
+    }
+    return err;
+}
+
+static void forget_file(struct engine_watch *watch)
+{
+    struct engine_database *database = watch->database;
+
+    sqlite_disconnect(watch->db);
+    watch->db = NULL;
+    watch->data_version = NULL;
+    watch->schema_version = NULL;
+    watch->rows = NULL;
+    watch->last_seq = NULL;
+    /* After all connections; see sqlite_claim.c. */
+    if (database->index >= 0) {
+        close(database->index);
+        database->index = -1;
+    }
+    if (database->claim >= 0) {
+        close(database->claim);
+        database->claim = -1;
+    }
+}
+
+static enum err check_journal(struct engine_watch *watch, struct buf *detail)
+{
+    struct sqlite3_stmt *mode = NULL;
+    enum err err =
+        sqlite_prepare(watch->db, "PRAGMA journal_mode", &mode, detail);
+
+    if (err == ERR_OK && sqlite3_step(mode) != SQLITE_ROW) {
+        err = sqlite_failed(watch->db, detail);
+    } else if (err == ERR_OK &&
+               strcmp((const char *)sqlite3_column_text(mode, 0), "wal") != 0) {
+        buf_append_string(detail, "has no write-ahead log; run "
+                                  "'PRAGMA journal_mode = WAL' on it");
+        err = ERR_STORE_FOREIGN;
+    }
+    sqlite3_finalize(mode);
+    return err;
+}
+
+static struct log_backfill read_backfill(const struct engine_watch *watch)
+{
+    struct log_backfill b = {0};
+    const int fd = watch->database->index;
+
+    if (fd < 0 || pread(fd, b.salts, sizeof b.salts, 32) < 0 ||
+        pread(fd, &b.done, sizeof b.done, 96) < 0 ||
+        pread(fd, &b.attempted, sizeof b.attempted, 128) < 0) {
+        return (struct log_backfill){0};
+    }
+    return b;
+}
+
+void sqlite_exchange_follow(struct engine_watch *watch)
+{
+    sqlite_files_follow(&watch->files);
+    watch->database->index =
+        open(watch->files.paths[FILE_INDEX], O_RDONLY | O_CLOEXEC);
+    watch->backfill = read_backfill(watch);
+}
+
+/* Opens what is there now, and sees what fits it. */
+static enum err arrive(struct engine_watch *watch, struct buf *detail)
+{
+    struct engine_database *database = watch->database;
+    struct buf reason = {0};
+    bool changes;
+    enum err err = sqlite_claim(database->path, &database->claim, detail);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = sqlite_watch_connect(watch, &reason);
+    if (err == ERR_OK) {
+        err = check_journal(watch, &reason);
+    }
+    if (err == ERR_OK) {
+        err = examine_all(watch, true, &changes, &reason);
+    }
+    if (err != ERR_OK) {
+        sqlite_explain(database->path, err, &reason, detail);
+        forget_file(watch);
+    }
+    buf_destroy(&reason);
+    return err;
+}
+
+static const char *fate_name(enum sqlite_fate fate)
+{
+    switch (fate) {
+    case FILES_SAME:
+        return "its schema changed";
+    case FILES_LOG_LOST:
+        return "its log was removed";
+    case FILES_REPLACED:
+        return "it was replaced";
+    case FILES_OVERWRITTEN:
+        return "it was written over";
+    }
+    return "";
+}
+
+static void begin_leaving(struct engine_watch *watch, enum sqlite_fate fate,
+                          struct engine_sight *sight)
+{
+    log_warn("store: the database is opened anew because %s", fate_name(fate));
+    watch->phase = LEAVING;
+    watch->fate = fate;
+    watch->written_us = clock_real_us();
+    sight->anew = true; /* At once, and again when there is another. */
+    sight->stirred = true;
+}
+
+enum err sqlite_exchange_schema(struct engine_watch *watch,
+                                struct engine_sight *sight, struct buf *detail)
+{
+    bool changes = false;
+    const enum err err = examine_all(watch, false, &changes, detail);
+
+    if (err == ERR_OK && changes) {
+        begin_leaving(watch, FILES_SAME, sight);
+    }
+    return err;
+}
+
+/* Everybody has left. */
+static enum err open_another(struct engine_watch *watch,
+                             struct engine_sight *sight, struct buf *detail)
+{
+    /* Whatever it is, to those who read and write it is a store that is down.
+     */
+    const enum err err =
+        arrive(watch, detail) == ERR_OK ? ERR_OK : ERR_STORE_DOWN;
+
+    sqlite_gate_open(watch->database, err, detail);
+    sight->anew = watch->phase == LEAVING || err == ERR_OK;
+    watch->phase = err == ERR_OK ? WATCHING : OUTSIDE;
+    return err;
+}
+
+enum err sqlite_exchange_go_on(struct engine_watch *watch,
+                               const struct sqlite_stir *stir,
+                               struct engine_sight *sight, struct buf *detail)
+{
+    const bool keeps_log =
+        watch->fate == FILES_SAME || watch->fate == FILES_LOG_LOST;
+    const int64_t now_us = clock_real_us();
+
+    if (watch->phase == LEAVING) {
+        if (stir->database) {
+            watch->written_us = now_us;
+        }
+        sight->stirred = true; /* Soon again. */
+        sight->ask = true;
+        if (!sqlite_gate_shut(watch->database, keeps_log) ||
+            (watch->fate == FILES_OVERWRITTEN &&
+             now_us - watch->written_us < QUIET_US)) {
+            return ERR_OK;
+        }
+        forget_file(watch);
+        if (!keeps_log) {
+            sqlite_files_remove_log(&watch->files);
+        }
+    }
+    return open_another(watch, sight, detail);
+}
+
+/* ---- reasons to leave ---- */
+
+/* The database file was written to: is there no checkpoint that did it?  'was'
+ * was read before its writes could be seen. */
+static bool is_written_over(const struct engine_watch *watch,
+                            struct log_backfill was)
+{
+    const struct log_backfill is = read_backfill(watch);
+
+    return watch->database->index >= 0 && is.attempted <= is.done &&
+           memcmp(&is, &was, sizeof is) == 0;
+}
+
+/* What has become of the files, as far as there is a reason to ask. */
+static enum sqlite_fate find_fate(struct engine_watch *watch,
+                                  const struct sqlite_stir *stir,
+                                  struct log_backfill was)
+{
+    const int64_t now_us = clock_real_us();
+    enum sqlite_fate fate = FILES_SAME;
+
+    if (stir->names || now_us - watch->fate_us >= FATE_EVERY_US) {
+        watch->fate_us = now_us;
+        fate = sqlite_files_fate(&watch->files);
+    }
+    return fate == FILES_SAME && stir->database && is_written_over(watch, was)
+               ? FILES_OVERWRITTEN
+               : fate;
+}
+
+struct sqlite_stir sqlite_exchange_check(struct engine_watch *watch,
+                                         struct engine_sight *sight)
+{
+    const struct log_backfill was = watch->backfill;
+
+    watch->backfill = read_backfill(watch);
+    const struct sqlite_stir stir = sqlite_files_stir(&watch->files);
+    sight->stirred = stir.log || stir.names;
+    if (watch->phase == WATCHING) {
+        const enum sqlite_fate fate = find_fate(watch, &stir, was);
+        if (fate != FILES_SAME) {
+            begin_leaving(watch, fate, sight);
+        }
+    }
+    return stir;
+}
