@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <hiredis/hiredis.h>
+#include <poll.h>
 
 #include "client/print.h"
 #include "common/mem.h"
@@ -175,6 +176,60 @@ struct reply *session_receive(struct session *session)
         return NULL;
     }
     return reply;
+}
+
+/* Sends all that is waiting.  False: the server is gone. */
+static bool flush(redisContext *redis)
+{
+    int done = 0;
+
+    while (!done) {
+        if (redisBufferWrite(redis, &done) != REDIS_OK) {
+            return false;
+        }
+    }
+    return true;
+}
+
+enum session_event session_await(struct session *session, int wake_fd,
+                                 int64_t timeout_us, struct reply **replyp)
+{
+    redisContext *const redis = session->redis;
+    const int timeout_ms = timeout_us == 0 ? -1
+                           : timeout_us / 1000 >= INT32_MAX
+                               ? INT32_MAX
+                               : (int)(timeout_us / 1000) + 1;
+    void *reply = NULL;
+
+    errno = 0;
+    if (!flush(redis)) {
+        explain(session, errno);
+        return SESSION_LOST;
+    }
+    for (;;) {
+        struct pollfd polled[] = {{.fd = redis->fd, .events = POLLIN},
+                                  {.fd = wake_fd, .events = POLLIN}};
+        errno = 0;
+        if (redisGetReplyFromReader(redis, &reply) != REDIS_OK) {
+            break;
+        }
+        if (reply != NULL) {
+            *replyp = reply;
+            return SESSION_REPLY;
+        }
+        const int n = poll(polled, ARRAY_LEN(polled), timeout_ms);
+        if (n == 0) {
+            return SESSION_QUIET;
+        }
+        if (n > 0 && polled[1].revents != 0) {
+            return SESSION_WOKEN;
+        }
+        if (n > 0 && redisBufferRead(redis) != REDIS_OK) {
+            break;
+        }
+    }
+    explain(session, errno);
+    return SESSION_LOST;
 }
 
 struct reply *session_ask(struct session *session, const char *word, ...)

@@ -45,7 +45,22 @@ void session_send(struct session *session, const struct slice *words,
 NODISCARD
 struct reply *session_receive(struct session *session);
 
-/* Both; the words are C strings, the last argument NULL. */
+enum session_event {
+    SESSION_REPLY,
+    SESSION_WOKEN, /* 'wake_fd' is readable. */
+    SESSION_QUIET, /* Nothing came in time. */
+    SESSION_LOST   /* The server cannot be reached, see session_error(). */
+};
+
+/* Sends what is waiting, then waits for something that the server sends of its
+ * own accord, as to who has subscribed: stores it in '*replyp'.  A 'timeout_us'
+ * of 0 waits for ever. */
+NODISCARD
+enum session_event session_await(struct session *session, int wake_fd,
+                                 int64_t timeout_us, struct reply **replyp);
+
+/* Sends a command and receives its reply; the words are C strings, the last
+ * argument NULL. */
 NODISCARD
 struct reply *session_ask(struct session *session, const char *word, ...)
     __attribute__((sentinel));
