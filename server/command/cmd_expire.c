@@ -193,7 +193,8 @@ static void reply_time(struct request *r, const struct answer *a,
     } else {
         const int64_t ms =
             a->expires_ms > base_ms ? a->expires_ms - base_ms : 0;
-        reply_integer(&r->reply, (ms + unit_ms / 2) / unit_ms);
+        const bool up = ms % unit_ms > 0 && ms % unit_ms >= unit_ms / 2;
+        reply_integer(&r->reply, ms / unit_ms + up);
     }
 }
 
