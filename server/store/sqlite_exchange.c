@@ -213,13 +213,13 @@ static void begin_leaving(struct engine_watch *watch, enum sqlite_fate fate,
     sight->stirred = true;
 }
 
-enum err sqlite_exchange_schema(struct engine_watch *watch,
+enum err sqlite_exchange_schema(struct engine_watch *watch, bool feed_changed,
                                 struct engine_sight *sight, struct buf *detail)
 {
     bool changes = false;
     const enum err err = examine_all(watch, false, &changes, detail);
 
-    if (err == ERR_OK && changes) {
+    if (err == ERR_OK && (changes || feed_changed)) {
         begin_leaving(watch, FILES_SAME, sight);
     }
     return err;

@@ -20,10 +20,15 @@
 #include <sqlite3.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 /* Rows told by one look: about a millisecond. */
 #define ROWS_MAX 1000
+
+/* After so many rows the writer, who may have nothing else to do, is woken to
+ * take them out. */
+#define TRIM_EVERY 1000
 
 #define OP_DELETED 2
 
@@ -85,6 +90,13 @@ static enum err prepare_feed(struct engine_watch *watch, struct buf *detail)
                : err;
 }
 
+/* For the writer, who takes out what is seen. */
+static void publish_seen(struct engine_watch *watch)
+{
+    atomic_store_explicit(&watch->database->feed_seen, watch->seen_seq,
+                          memory_order_relaxed);
+}
+
 /* Finds out, anew, what the feed covers; what it holds now counts as seen. */
 static enum err load_feed(struct engine_watch *watch, struct buf *detail)
 {
@@ -102,6 +114,7 @@ static enum err load_feed(struct engine_watch *watch, struct buf *detail)
     watch->rows = NULL;
     watch->last_seq = NULL;
     watch->seen_seq = 0;
+    watch->trimmed_seq = 0;
     watch->more = false;
     if (err == ERR_OK) {
         err = sqlite_watch_number(watch, exists, &has_table, detail);
@@ -114,6 +127,7 @@ static enum err load_feed(struct engine_watch *watch, struct buf *detail)
         err = sqlite_watch_number(watch, watch->last_seq, &watch->seen_seq,
                                   detail);
     }
+    publish_seen(watch);
     watch->all_covered = has_table != 0;
     for (size_t i = 0; i < mappings->count; i++) {
         watch->covered[i] = false;
@@ -158,8 +172,7 @@ static enum err tell_rows(struct engine_watch *watch,
     sqlite3_reset(watch->rows);
     watch->more = sight->n_told == ROWS_MAX;
     sight->more = watch->more;
-    atomic_store_explicit(&watch->database->feed_seen, watch->seen_seq,
-                          memory_order_relaxed);
+    publish_seen(watch);
     return err;
 }
 
@@ -168,11 +181,14 @@ static enum err tell_rows(struct engine_watch *watch,
 static enum err follow_schema(struct engine_watch *watch, int64_t schema,
                               struct engine_sight *sight, struct buf *detail)
 {
+    const bool had_feed = watch->rows != NULL;
     enum err err = load_feed(watch, detail);
 
     sight->anew = true;
     if (err == ERR_OK) {
-        err = sqlite_exchange_schema(watch, sight, detail);
+        const bool has_feed = watch->rows != NULL;
+        err =
+            sqlite_exchange_schema(watch, had_feed != has_feed, sight, detail);
     }
     if (err == ERR_OK) {
         watch->seen_schema = schema;
@@ -200,6 +216,7 @@ static enum err look_closer(struct engine_watch *watch,
     if (err == ERR_OK && last_seq < watch->seen_seq) {
         sight->anew = true; /* An older state was put back. */
         watch->seen_seq = last_seq;
+        publish_seen(watch);
         return ERR_OK;
     }
     return err == ERR_OK ? tell_rows(watch, observer, sight, detail) : err;
@@ -226,6 +243,10 @@ enum err sqlite_watch_look(struct engine_watch *watch,
     err = look_closer(watch, observer, sight, detail);
     if (err == ERR_OK) {
         watch->seen_data = data;
+    }
+    if (watch->seen_seq - watch->trimmed_seq >= TRIM_EVERY) {
+        watch->trimmed_seq = watch->seen_seq;
+        sight->ask = true;
     }
     return err;
 }
@@ -300,7 +321,11 @@ enum err sqlite_watch_open(struct engine_database *database,
         .database = database,
         .covered = xcalloc(database->mappings->count, sizeof(bool))};
     sqlite_files_init(&watch->files, database->path, &reason);
-    buf_clear(&reason);
+    if (reason.size > 0) {
+        log_warn("sqlite: nobody tells of writes to the file detail=\"%s\"",
+                 buf_string(&reason));
+        buf_clear(&reason);
+    }
     const enum err err = sqlite_watch_connect(watch, &reason);
     if (err == ERR_OK) {
         *watchp = watch;

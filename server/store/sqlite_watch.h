@@ -35,8 +35,9 @@ struct engine_watch {
     int64_t seen_data;
     int64_t seen_schema;
     int64_t seen_seq;
-    bool more;     /* The last look left rows untold. */
-    bool *covered; /* Per mapping: in the feed. */
+    int64_t trimmed_seq; /* When the writer was last woken to trim. */
+    bool more;           /* The last look left rows untold. */
+    bool *covered;       /* Per mapping: in the feed. */
     bool all_covered;
     struct sqlite_files files;
     int64_t fate_us; /* When they were last looked at; clock_real_us(). */
@@ -66,9 +67,9 @@ void sqlite_exchange_follow(struct engine_watch *watch);
 struct sqlite_stir sqlite_exchange_check(struct engine_watch *watch,
                                          struct engine_sight *sight);
 /* The schema has changed: begins to leave the file if other mappings fit it
- * now. */
+ * now, or if statements are to be made for another feed. */
 NODISCARD
-enum err sqlite_exchange_schema(struct engine_watch *watch,
+enum err sqlite_exchange_schema(struct engine_watch *watch, bool feed_changed,
                                 struct engine_sight *sight, struct buf *detail);
 /* Unless WATCHING: goes on. */
 NODISCARD

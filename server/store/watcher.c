@@ -74,8 +74,9 @@ struct watcher {
 static void tell_lag(struct watcher *w, int64_t since_us)
 {
     const struct store_observer *observer = &w->with.observer;
+    const int64_t lag_us = clock_real_us() - since_us;
 
-    observer->lag(observer->arg, clock_real_us() - since_us);
+    observer->lag(observer->arg, lag_us > 0 ? lag_us : 0);
 }
 
 /* Gives up the copies of every mapping, and of plain keys, of which 'covers'
@@ -128,9 +129,8 @@ static void set_state(struct watcher *w, enum feed_state state)
         log_info("watcher: changes by others are seen again");
         break;
     case FEED_POLLING:
-        log_warn(
-            "watcher: nothing wakes it, it looks every %d ms detail=\"%s\"",
-            POLL_US / 1000, buf_string(&w->detail));
+        log_warn("watcher: nothing wakes it, it looks every %d ms",
+                 POLL_US / 1000);
         break;
     case FEED_FAILING:
         log_error("watcher: changes by others cannot be seen, copies are good "
