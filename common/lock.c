@@ -4,8 +4,8 @@
  *
  * Each thread keeps a small list of the locks it holds.  Taking one looks the
  * list through: it must not be there already, and must come after every lock
- * that is.  "After" means a higher rank, or, for channels only, the same rank
- * and a higher address.  That is a strict order over all locks of the program;
+ * that is.  "After" means a higher rank, or, for those of which
+ * several may be held, the same rank and a higher address.  That is a strict order over all locks of the program;
  * a cycle of threads that wait for each other would need one of them to go
  * against it.  A trylock does not wait, so it may go against the order.
  *
@@ -25,9 +25,9 @@
 
 #ifndef NDEBUG
 
-/* Nothing takes more at once than chan_select(): SELECT_CASES_MAX (32), in
- * front of them what the caller holds, behind them the waiter it serves. */
-#define HELD_MAX 48
+/* Nothing takes more at once than a group of writes: all shards of flights (64)
+ * and all of the cache (4096 at most), with some others in front and behind. */
+#define HELD_MAX (64 + 4096 + 48)
 
 struct held {
     const void *lock;
@@ -51,8 +51,10 @@ static struct held *find_held(const void *lock)
 /* True if a thread that holds 'first' may wait for 'next'. */
 static bool in_order(const struct held *first, const struct held *next)
 {
-    if (first->rank == next->rank &&
-        (next->rank == LOCK_CHAN || next->rank == LOCK_FLIGHT)) {
+    const enum lock_rank rank = next->rank;
+
+    if (first->rank == rank &&
+        (rank == LOCK_FLIGHT || rank == LOCK_SHARD || rank == LOCK_CHAN)) {
         return (uintptr_t)first->lock < (uintptr_t)next->lock;
     }
     return first->rank < next->rank;

@@ -14,6 +14,7 @@
 
 #include <assert.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/cache/shard.h"
@@ -29,6 +30,7 @@ struct cache {
      * begin.  Relaxed: each value is as good as another. */
     _Atomic size_t evict_next;
     _Atomic size_t expire_next;
+    _Atomic uint64_t version; /* Of the last put; relaxed. */
     struct shard shards[];
 };
 
@@ -49,13 +51,18 @@ struct cache *cache_new(const struct cache_options *options)
     if (cache == NULL) {
         log_fatal("cache: out of memory size=%zu", size);
     }
-    *cache = (struct cache){.shard_bits = bits, .n_shards = n_shards};
+    /* Larger than all of the run before, unless that put a copy more often than
+     * every microsecond, all its life. */
+    *cache = (struct cache){.shard_bits = bits,
+                            .n_shards = n_shards,
+                            .version = (uint64_t)clock_wall_ms() * 1000};
     cache->budget.max_bytes = options->max_bytes;
     cache->budget.max_entries =
         options->max_entries == 0 ? SIZE_MAX : options->max_entries;
     cache->budget.negative_share = options->negative_share;
     for (size_t i = 0; i < n_shards; i++) {
-        shard_init(&cache->shards[i], &cache->budget, i, n_shards);
+        shard_init(&cache->shards[i], &cache->budget, &cache->version,
+                   n_shards);
     }
     return cache;
 }
@@ -186,6 +193,81 @@ enum err cache_put(struct cache *cache, struct slice key, uint64_t hash,
     return ERR_OK;
 }
 
+/* ---- several keys ---- */
+
+static int by_shard(const void *a, const void *b)
+{
+    const struct shard *const first = ((const struct shard_change *)a)->shard;
+    const struct shard *const next = ((const struct shard_change *)b)->shard;
+
+    return (first > next) - (first < next);
+}
+
+/* Makes the entry of an item that is put; what it takes goes to '*size'. */
+static enum err prepare(struct cache *cache, struct cache_item *item,
+                        struct shard_change *change, size_t *size)
+{
+    *change = (struct shard_change){.key = key_of(cache, item->key, item->hash),
+                                    .version = &item->copy.version,
+                                    .shard = shard_of(cache, item->hash)};
+    if (item->remove) {
+        return ERR_OK;
+    }
+    assert(item->copy.dirty || item->copy.memory_only);
+    if (item->key.size > ENTRY_PART_MAX || item->bytes.size > ENTRY_PART_MAX) {
+        return ERR_TOO_BIG;
+    }
+    *size += entry_request(item->key, &item->copy, item->bytes);
+    change->entry = entry_new(&change->key, &item->copy, item->bytes);
+    return change->entry != NULL ? ERR_OK : ERR_NOMEM;
+}
+
+static enum err prepare_all(struct cache *cache, struct cache_item *items,
+                            struct shard_change *changes, size_t n,
+                            size_t *size)
+{
+    size_t dirty_size = 0;
+    enum err err = ERR_OK;
+
+    *size = 0;
+    for (size_t i = 0; i < n && err == ERR_OK; i++) {
+        const size_t before = *size;
+        err = prepare(cache, &items[i], &changes[i], size);
+        dirty_size += items[i].copy.dirty ? *size - before : 0;
+    }
+    if (err == ERR_OK && *size > budget_load(&cache->budget.max_bytes)) {
+        err = ERR_TOO_BIG;
+    }
+    if (err == ERR_OK && dirty_size > 0 && !may_pin(cache, dirty_size)) {
+        err = ERR_NOMEM;
+    }
+    return err;
+}
+
+enum err cache_put_many(struct cache *cache, struct cache_item *items, size_t n)
+{
+    struct shard_change *changes = try_malloc(n * sizeof(*changes));
+    size_t size;
+
+    if (changes == NULL) {
+        return ERR_NOMEM;
+    }
+    memset(changes, 0, n * sizeof(*changes));
+    enum err err = prepare_all(cache, items, changes, n, &size);
+    if (err == ERR_OK) {
+        qsort(changes, n, sizeof(*changes), by_shard);
+        err = shards_change(changes, n) ? ERR_OK : ERR_NOMEM;
+    }
+    for (size_t i = 0; i < n; i++) {
+        entry_free(err == ERR_OK ? changes[i].replaced : changes[i].entry);
+    }
+    free(changes);
+    if (err == ERR_OK) {
+        (void)hold_limit(cache, NULL, max_evictions(size));
+    }
+    return err;
+}
+
 bool cache_remove(struct cache *cache, struct slice key, uint64_t hash)
 {
     const struct key k = key_of(cache, key, hash);
@@ -198,6 +280,27 @@ bool cache_evict(struct cache *cache, struct slice key, uint64_t hash)
     const struct key k = key_of(cache, key, hash);
 
     return shard_remove(shard_of(cache, hash), &k, REMOVE_IF_IN_STORE);
+}
+
+bool cache_remove_version(struct cache *cache, struct slice key, uint64_t hash,
+                          uint64_t version)
+{
+    const struct key k = key_of(cache, key, hash);
+
+    return shard_remove_version(shard_of(cache, hash), &k, version);
+}
+
+bool cache_hide(struct cache *cache, struct slice key, uint64_t hash,
+                bool hidden)
+{
+    const struct key k = key_of(cache, key, hash);
+
+    return shard_hide(shard_of(cache, hash), &k, hidden);
+}
+
+uint64_t cache_version(const struct cache *cache)
+{
+    return atomic_load_explicit(&cache->version, memory_order_relaxed);
 }
 
 void cache_clean(struct cache *cache, struct slice key, uint64_t hash,

@@ -54,9 +54,8 @@ struct copy {
     int64_t expires_ms; /* Wall clock; 0: never. */
     enum copy_origin origin;
     uint32_t store_us; /* How long the store took for it; 0 for a write. */
-    uint64_t version;  /* Set by the cache: grows with every put of this key,
-                          also when it was dropped in between, and no other
-                          copy of any key ever has the same. */
+    uint64_t version;  /* Set by the cache: grows with every put of any key, and
+                          from one run of the program to the next. */
 };
 
 struct cache_options {
@@ -90,14 +89,44 @@ NODISCARD
 enum err cache_put(struct cache *cache, struct slice key, uint64_t hash,
                    struct copy *copy, struct slice bytes);
 
+/* One of many copies that are put together. */
+struct cache_item {
+    struct slice key;
+    uint64_t hash;
+    struct slice bytes;
+    struct copy copy; /* Its version is set, unless it is removed. */
+    bool remove;      /* The key is to have no copy. */
+};
+
+/* Puts all of 'items', of different keys, or none: who reads finds all of them
+ * as they were, or all as they are now.  Errors: as cache_put(), where a copy
+ * that cannot be kept is always one.  After an error all is as before.
+ * Each is dirty or memory-only, or to be removed.
+ * Thread: any; holds all the shards of the items at once. */
+NODISCARD
+enum err cache_put_many(struct cache *cache, struct cache_item *items,
+                        size_t n);
+
 /* Drops the copy, dirty or not; true if there was one. */
 bool cache_remove(struct cache *cache, struct slice key, uint64_t hash);
+
+/* Drops the copy if it is still 'version', hidden or not; true if it was. */
+bool cache_remove_version(struct cache *cache, struct slice key, uint64_t hash,
+                          uint64_t version);
+
+/* A hidden copy is a miss to cache_get(), and all else goes on with it; whoever
+ * puts another shows that.  Returns true if there is a copy. */
+bool cache_hide(struct cache *cache, struct slice key, uint64_t hash,
+                bool hidden);
+
+/* The newest version that any copy got. */
+uint64_t cache_version(const struct cache *cache);
 
 /* Drops the copy unless it is dirty or memory-only; true if one was dropped. */
 bool cache_evict(struct cache *cache, struct slice key, uint64_t hash);
 
-/* The dirty copy 'version' has reached the store.  Nothing if the copy has
- * another version by now. */
+/* The dirty copy 'version' has reached the store, and is an ordinary one from
+ * now on.  Nothing if the copy has another version by now. */
 void cache_clean(struct cache *cache, struct slice key, uint64_t hash,
                  uint64_t version);
 

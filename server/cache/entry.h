@@ -42,6 +42,7 @@ struct entry {
     uint8_t has_expiry : 1;
     uint8_t origin : 2; /* enum copy_origin. */
     uint8_t queue : 2;  /* Which one it stands in; the policy's own. */
+    uint8_t hidden : 1; /* cache_hide(). */
     char bytes[];
 };
 

@@ -82,20 +82,36 @@ void policy_remove(struct policy *p, struct entry *e)
     ring_remove(queue_of(p, e), e);
 }
 
-/* Moves 'e', the head of its queue, to the tail of 'main' with 'visits'.
- * False when memory is exhausted; then nothing has changed. */
-static bool move_to_main(struct policy *p, struct entry *e, uint8_t visits)
+/* Moves 'e' to the tail of another queue, or of the same.  False when memory is
+ * exhausted; then nothing has changed. */
+static bool move(struct policy *p, struct entry *e, struct ring *to,
+                 enum policy_queue queue)
 {
     const uint32_t place = e->place;
 
-    if (!ring_push(&p->main, e)) {
+    if (!ring_push(to, e)) {
         return false;
     }
     const uint32_t new_place = e->place;
     e->place = place;
     ring_remove(queue_of(p, e), e);
     e->place = new_place;
-    e->queue = QUEUE_MAIN;
+    e->queue = queue;
+    return true;
+}
+
+bool policy_set_apart(struct policy *p, struct entry *e)
+{
+    return move(p, e, &p->negative, QUEUE_NEGATIVE);
+}
+
+/* Moves 'e', the head of its queue, to the tail of 'main' with 'visits'.
+ * False when memory is exhausted; then nothing has changed. */
+static bool move_to_main(struct policy *p, struct entry *e, uint8_t visits)
+{
+    if (!move(p, e, &p->main, QUEUE_MAIN)) {
+        return false;
+    }
     atomic_store_explicit(&e->visits, visits, memory_order_relaxed);
     return true;
 }

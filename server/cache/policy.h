@@ -62,6 +62,11 @@ NODISCARD
 bool policy_replace(struct policy *p, struct entry *old, struct entry *e,
                     bool apart);
 
+/* 'e', which the policy is in charge of, stands apart from now on.  False when
+ * memory is exhausted; then nothing has changed. */
+NODISCARD
+bool policy_set_apart(struct policy *p, struct entry *e);
+
 /* True if 'e', which the policy is in charge of, stands apart. */
 bool policy_stands_apart(const struct entry *e);
 

@@ -57,11 +57,11 @@ static void count(struct shard *s, const struct entry *e, int n)
 
 /* ---- life ---- */
 
-void shard_init(struct shard *s, struct budget *budget, size_t number,
-                size_t n_shards)
+void shard_init(struct shard *s, struct budget *budget,
+                _Atomic uint64_t *version, size_t n_shards)
 {
     *s = (struct shard){
-        .version = number, .n_shards = n_shards, .budget = budget};
+        .n_shards = n_shards, .budget = budget, .version = version};
     rwlock_init(&s->lock, LOCK_SHARD, "cache shard");
     index_init(&s->index);
     rwlock_wrlock(&s->lock);
@@ -96,7 +96,7 @@ bool shard_get(struct shard *s, const struct key *key, int64_t wall_ms,
 
     rwlock_rdlock(&s->lock);
     struct entry *const e = index_find(&s->index, key);
-    if (e != NULL && !entry_expired(e, wall_ms)) {
+    if (e != NULL && !e->hidden && !entry_expired(e, wall_ms)) {
         found = out == NULL || buf_try_append_slice(out, entry_value(e));
         if (found) {
             policy_visit(e);
@@ -217,17 +217,31 @@ static bool replace(struct shard *s, struct entry *old, struct entry *e)
     return true;
 }
 
+/* Puts 'e' in place of what 'key' had, which goes to '*old', or NULL. */
+static bool put(struct shard *s, const struct key *key, struct entry *e,
+                struct entry **old) REQUIRES(s->lock)
+{
+    *old = index_find(&s->index, key);
+    const bool done = *old != NULL ? replace(s, *old, e) : add(s, key, e);
+
+    if (done) {
+        /* Relaxed: puts of one key are ordered by the lock. */
+        e->version =
+            1 + atomic_fetch_add_explicit(s->version, 1, memory_order_relaxed);
+        count(s, e, 1);
+    }
+    return done;
+}
+
 bool shard_put(struct shard *s, const struct key *key, struct entry *e,
                uint64_t *version)
 {
+    struct entry *old;
+
     rwlock_wrlock(&s->lock);
-    struct entry *const old = index_find(&s->index, key);
-    const bool done = old != NULL ? replace(s, old, e) : add(s, key, e);
+    const bool done = put(s, key, e, &old);
     if (done) {
-        s->version += s->n_shards;
-        e->version = s->version;
-        *version = s->version;
-        count(s, e, 1);
+        *version = e->version;
     }
     settle(s);
     /* A shard that holds less than half of what it might leaves the rest of
@@ -246,6 +260,21 @@ bool shard_put(struct shard *s, const struct key *key, struct entry *e,
     return done;
 }
 
+/* Takes 'e' out of everything. */
+static void take_out(struct shard *s, struct entry *e) REQUIRES(s->lock)
+{
+    policy_remove(&s->policy, e);
+    count(s, e, -1);
+    index_remove(&s->index, e);
+}
+
+static void discard(struct shard *s, struct entry *e) REQUIRES(s->lock)
+{
+    take_out(s, e);
+    entry_free(e);
+    settle(s);
+}
+
 bool shard_remove(struct shard *s, const struct key *key,
                   enum shard_remove which)
 {
@@ -254,12 +283,46 @@ bool shard_remove(struct shard *s, const struct key *key,
     const bool found =
         e != NULL && (which == REMOVE_ANY || !(e->dirty || e->memory_only));
     if (found) {
-        policy_remove(&s->policy, e);
-        drop(s, e);
-        settle(s);
+        discard(s, e);
     }
     rwlock_wrunlock(&s->lock);
     return found;
+}
+
+bool shard_remove_version(struct shard *s, const struct key *key,
+                          uint64_t version)
+{
+    rwlock_wrlock(&s->lock);
+    struct entry *const e = index_find(&s->index, key);
+    const bool found = e != NULL && e->version == version;
+    if (found) {
+        discard(s, e);
+    }
+    rwlock_wrunlock(&s->lock);
+    return found;
+}
+
+bool shard_hide(struct shard *s, const struct key *key, bool hidden)
+{
+    rwlock_wrlock(&s->lock);
+    struct entry *const e = index_find(&s->index, key);
+    if (e != NULL) {
+        e->hidden = hidden;
+    }
+    rwlock_wrunlock(&s->lock);
+    return e != NULL;
+}
+
+/* Makes 'e' an ordinary copy.  A negative one joins the others, or goes. */
+static void clean(struct shard *s, struct entry *e) REQUIRES(s->lock)
+{
+    count(s, e, -1);
+    e->dirty = false;
+    const bool stays = !belongs_apart(s, e) || policy_set_apart(&s->policy, e);
+    count(s, e, 1);
+    if (!stays) {
+        discard(s, e);
+    }
 }
 
 void shard_clean(struct shard *s, const struct key *key, uint64_t version)
@@ -267,11 +330,87 @@ void shard_clean(struct shard *s, const struct key *key, uint64_t version)
     rwlock_wrlock(&s->lock);
     struct entry *const e = index_find(&s->index, key);
     if (e != NULL && e->dirty && e->version == version) {
-        count(s, e, -1);
-        e->dirty = false;
-        count(s, e, 1);
+        clean(s, e);
     }
     rwlock_wrunlock(&s->lock);
+}
+
+/* ---- several keys ---- */
+
+/* Puts 'old' back where 'e' is.  It can fail for one that stood apart only:
+ * that was in the store, and is lost. */
+static void put_back(struct shard *s, struct entry *e, struct entry *old)
+    REQUIRES(s->lock)
+{
+    if (!policy_replace(&s->policy, e, old, policy_stands_apart(old))) {
+        assert(!old->dirty);
+        take_out(s, e);
+        entry_free(old);
+        return;
+    }
+    index_replace(&s->index, e, old);
+    count(s, e, -1);
+    count(s, old, 1);
+}
+
+static void undo(struct shard_change *changes,
+                 size_t n) NO_THREAD_SAFETY_ANALYSIS
+{
+    for (size_t i = n; i > 0; i--) {
+        struct shard_change *c = &changes[i - 1];
+        if (c->entry == NULL) {
+            continue;
+        }
+        if (c->replaced != NULL) {
+            put_back(c->shard, c->entry, c->replaced);
+        } else {
+            take_out(c->shard, c->entry);
+        }
+    }
+}
+
+/* Removals come last, as they cannot fail and cannot be taken back. */
+static bool change_all(struct shard_change *changes,
+                       size_t n) NO_THREAD_SAFETY_ANALYSIS
+{
+    for (size_t i = 0; i < n; i++) {
+        struct shard_change *c = &changes[i];
+        if (c->entry != NULL &&
+            !put(c->shard, &c->key, c->entry, &c->replaced)) {
+            undo(changes, i);
+            return false;
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct shard_change *c = &changes[i];
+        if (c->entry == NULL) {
+            c->replaced = index_find(&c->shard->index, &c->key);
+            if (c->replaced != NULL) {
+                take_out(c->shard, c->replaced);
+            }
+        } else {
+            *c->version = c->entry->version;
+        }
+    }
+    return true;
+}
+
+bool shards_change(struct shard_change *changes,
+                   size_t n) NO_THREAD_SAFETY_ANALYSIS
+{
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || changes[i].shard != changes[i - 1].shard) {
+            rwlock_wrlock(&changes[i].shard->lock);
+        }
+    }
+    const bool done = change_all(changes, n);
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || changes[i].shard != changes[i - 1].shard) {
+            settle(changes[i].shard);
+            rwlock_wrunlock(&changes[i].shard->lock);
+        }
+    }
+    return done;
 }
 
 size_t shard_entry_bytes(struct shard *s, const struct key *key)

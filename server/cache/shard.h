@@ -34,15 +34,14 @@ struct shard {
                                             shard_expire() goes on. */
     uint64_t n_evicted GUARDED_BY(lock);
     uint64_t n_expired GUARDED_BY(lock);
-    uint64_t version GUARDED_BY(lock); /* Of the last put. */
-    size_t n_shards;                   /* Of the cache; constant. */
-    struct budget *budget;             /* Borrowed; constant. */
+    size_t n_shards;           /* Of the cache; constant. */
+    struct budget *budget;     /* Borrowed; constant. */
+    _Atomic uint64_t *version; /* Likewise; of the last put of all. */
 };
 
-/* Shard 'number' of 'n_shards'.  Its versions are those that leave 'number' as
- * the rest of a division by 'n_shards', so no other shard has the same. */
-void shard_init(struct shard *s, struct budget *budget, size_t number,
-                size_t n_shards);
+/* One of 'n_shards' that share '*budget' and draw versions from '*version'. */
+void shard_init(struct shard *s, struct budget *budget,
+                _Atomic uint64_t *version, size_t n_shards);
 void shard_destroy(struct shard *s);
 
 /* As cache_get(). */
@@ -62,10 +61,30 @@ bool shard_put(struct shard *s, const struct key *key, struct entry *e,
  * those who wait for the lock.  Returns how many went. */
 size_t shard_evict(struct shard *s, const struct entry *keep, size_t max);
 
+/* A change of one key, made with others. */
+struct shard_change {
+    struct key key;
+    struct entry *entry;    /* To be put; NULL: to be removed. */
+    struct entry *replaced; /* What was there before; of the caller. */
+    uint64_t *version;      /* Where that of 'entry' goes. */
+    struct shard *shard;
+};
+
+/* Makes all changes, which are sorted by the addresses of their shards, or
+ * none, with all of these locked.  Evicts nothing.  True: what was replaced is
+ * the caller's.  False, when memory is exhausted: the entries are. */
+NODISCARD
+bool shards_change(struct shard_change *changes, size_t n);
+
 /* Which entries a removal may take. */
 enum shard_remove { REMOVE_ANY, REMOVE_IF_IN_STORE };
 bool shard_remove(struct shard *s, const struct key *key,
                   enum shard_remove which);
+
+/* As cache_remove_version() and cache_hide(). */
+bool shard_remove_version(struct shard *s, const struct key *key,
+                          uint64_t version);
+bool shard_hide(struct shard *s, const struct key *key, bool hidden);
 
 /* As cache_clean(). */
 void shard_clean(struct shard *s, const struct key *key, uint64_t version);

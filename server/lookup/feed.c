@@ -71,8 +71,7 @@ static void changed(void *arg, struct slice key, enum store_change change)
 
     stats_count(STATS_feed_changes);
     flights_lock(feed->flights, hash);
-    flights_fence(feed->flights, key, hash);
-    (void)cache_evict(parts->cache, key, hash);
+    flights_foreign(feed->flights, key, hash);
     if (parts->watches != NULL) {
         watches_touch(parts->watches, key);
     }

@@ -11,7 +11,7 @@
  * store_read_start() is called under the shard lock, so that a refused read
  * never had other waiters; it only queues, and its locks rank behind.
  */
-#include "server/lookup/flight.h"
+#include "server/lookup/flight_internal.h"
 
 #include "common/clock.h"
 #include "common/hash.h"
@@ -23,65 +23,6 @@
 #include "server/lookup/record.h"
 
 #include <assert.h>
-
-/* Flights live for a store read; 64 shards keep them apart well beyond the
- * number of threads. */
-#define FLIGHT_SHARDS 64
-#define FLIGHT_BINS \
-    256 /* Chains of a shard: 16 384 cold keys, one a chain. \
-         */
-
-struct flight {
-    struct store_read read;
-    struct flights *flights; /* Borrowed. */
-    uint64_t hash;
-    _Atomic int refs;
-    /* Written by row() before done(); constant after it. */
-    enum err err;
-    struct buf bytes;
-    struct copy copy; /* But 'filled_us', when the store was asked. */
-
-    /* Guarded by the shard's lock. */
-    struct flight *next;    /* The chain. */
-    struct waiter *waiters; /* Last joined first. */
-
-    bool in_table; /* False: done, or fenced. */
-
-    /* Small things last: thousands wait at once, in 256 bytes each if their
-     * keys are short. */
-    bool found; /* As 'err'. */
-    uint32_t key_size;
-    char key[];
-};
-
-struct CAPABILITY("mutex") flight_shard {
-    struct mutex lock; /* Rank LOCK_FLIGHT; held over a fill, never over I/O. */
-    struct flight *bins[FLIGHT_BINS] GUARDED_BY(lock);
-    size_t count GUARDED_BY(lock);
-} __attribute__((aligned(64)));
-
-struct flights {
-    const struct config *config; /* Borrowed, as are the next three. */
-    struct cache *cache;
-    struct store *store;
-    struct timers *timers;
-    struct flight_shard shards[FLIGHT_SHARDS];
-};
-
-static struct flight_shard *shard_of(struct flights *flights, uint64_t hash)
-{
-    return &flights->shards[hash % FLIGHT_SHARDS];
-}
-
-static struct flight **bin_of(struct flight_shard *shard, uint64_t hash)
-{
-    return &shard->bins[hash / FLIGHT_SHARDS % FLIGHT_BINS];
-}
-
-static struct slice key_of(const struct flight *f)
-{
-    return slice_make(f->key, f->key_size);
-}
 
 struct flights *flights_new(const struct config *config, struct cache *cache,
                             struct store *store, struct timers *timers)
@@ -97,7 +38,11 @@ struct flights *flights_new(const struct config *config, struct cache *cache,
     flights->store = store;
     flights->timers = timers;
     for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
-        mutex_init(&flights->shards[i].lock, LOCK_FLIGHT, "flight");
+        struct flight_shard *shard = &flights->shards[i];
+        mutex_init(&shard->lock, LOCK_FLIGHT, "flight");
+        for (size_t k = 0; k < FLIGHT_SLOTS; k++) {
+            shard->slots[k].foreign_us = INT64_MIN;
+        }
     }
     return flights;
 }
@@ -261,21 +206,22 @@ static void wake(struct waiter *waiters)
 
 /* ---- the table ---- */
 
-static struct flight *find(struct flight_shard *shard, struct slice key,
+struct flight *flight_find(struct flight_shard *shard, struct slice key,
                            uint64_t hash) REQUIRES(shard->lock)
 {
-    for (struct flight *f = *bin_of(shard, hash); f != NULL; f = f->next) {
-        if (f->hash == hash && slice_equal(key_of(f), key)) {
+    for (struct flight *f = *flight_bin_of(shard, hash); f != NULL;
+         f = f->next) {
+        if (f->hash == hash && slice_equal(flight_key(f), key)) {
             return f;
         }
     }
     return NULL;
 }
 
-static void unlink_flight(struct flight_shard *shard, struct flight *f)
+void flight_unlink(struct flight_shard *shard, struct flight *f)
     REQUIRES(shard->lock)
 {
-    struct flight **link = bin_of(shard, f->hash);
+    struct flight **link = flight_bin_of(shard, f->hash);
 
     while (*link != f) {
         link = &(*link)->next;
@@ -305,18 +251,19 @@ static void on_row(struct store_read *read, const struct store_row *row)
     }
 }
 
-/* Puts the flight's answer into the cache.  A dirty copy is younger than any
- * answer of the store and stays. */
+/* Puts the flight's answer into the cache.  No flight is in the table beside a
+ * copy that is younger than any answer of the store: who puts such a copy takes
+ * the flight out, and none begins while it is there (has_changed()). */
 static void fill(struct flights *flights, struct flight *f)
 {
+#ifndef NDEBUG
     struct copy there;
 
-    if (cache_get(flights->cache, key_of(f), f->hash, 0, &there, NULL) &&
-        (there.dirty || there.memory_only)) {
-        stats_count(STATS_fills_fenced);
-        return;
-    }
-    if (cache_put(flights->cache, key_of(f), f->hash, &f->copy,
+    assert(
+        !cache_get(flights->cache, flight_key(f), f->hash, 0, &there, NULL) ||
+        !(there.dirty || there.memory_only));
+#endif
+    if (cache_put(flights->cache, flight_key(f), f->hash, &f->copy,
                   buf_slice(&f->bytes)) == ERR_OK) {
         stats_count(STATS_fills);
     }
@@ -326,7 +273,7 @@ static void on_done(struct store_read *read, enum err err)
 {
     struct flight *f = container_of(read, struct flight, read);
     struct flights *flights = f->flights;
-    struct flight_shard *shard = shard_of(flights, f->hash);
+    struct flight_shard *shard = flight_shard_of(flights, f->hash);
 
     if (err == ERR_OK) {
         err = f->err; /* Of on_row(). */
@@ -343,7 +290,7 @@ static void on_done(struct store_read *read, enum err err)
 
     mutex_lock(&shard->lock);
     if (f->in_table) {
-        unlink_flight(shard, f);
+        flight_unlink(shard, f);
         if (err == ERR_OK) {
             fill(flights, f);
         }
@@ -373,24 +320,35 @@ static struct flight *new_flight(struct flights *flights, struct slice key,
                          .refs = 1,
                          .hash = hash,
                          .copy.filled_us = clock_now_us(),
-                         .key_size = (uint32_t)key.size,
-                         .in_table = true};
+                         .key_size = (uint32_t)key.size};
     memcpy(f->key, key.data, key.size);
     f->read.refresh = refresh;
     f->read.row = on_row;
     f->read.done = on_done;
-    f->read.mapping =
-        mapping_find(store_mappings(flights->store), key_of(f), &f->read.key);
+    f->read.mapping = mapping_find(store_mappings(flights->store),
+                                   flight_key(f), &f->read.key);
     if (f->read.mapping == NULL) {
-        f->read.key = key_of(f);
+        f->read.key = flight_key(f);
     }
     return f;
 }
 
-/* Makes the flight and asks the store; on success enters it in the table. */
+static void enter(struct flight_shard *shard, struct flight *f)
+    REQUIRES(shard->lock)
+{
+    struct flight **bin = flight_bin_of(shard, f->hash);
+
+    f->next = *bin;
+    *bin = f;
+    f->in_table = true;
+    shard->count++;
+}
+
+/* Makes the flight and asks the store; on success enters it in the table,
+ * unless its key is marked: then it is for one waiter alone. */
 static enum flight_join start(struct flights *flights,
                               struct flight_shard *shard, struct slice key,
-                              uint64_t hash, bool refresh,
+                              uint64_t hash, bool refresh, bool marked,
                               struct flight **flightp) REQUIRES(shard->lock)
 {
     struct flight *f = new_flight(flights, key, hash, refresh);
@@ -405,10 +363,9 @@ static enum flight_join start(struct flights *flights,
         flight_unref(f);
         return started == STORE_BROKEN ? FLIGHT_BROKEN : FLIGHT_REFUSED;
     }
-    struct flight **bin = bin_of(shard, hash);
-    f->next = *bin;
-    *bin = f;
-    shard->count++;
+    if (!marked) {
+        enter(shard, f);
+    }
     stats_count(STATS_store_reads);
     *flightp = f;
     return FLIGHT_STARTED;
@@ -420,11 +377,11 @@ static struct flight *find_young(struct flights *flights,
                                  struct flight_shard *shard, struct slice key,
                                  uint64_t hash) REQUIRES(shard->lock)
 {
-    struct flight *f = find(shard, key, hash);
+    struct flight *f = flight_find(shard, key, hash);
 
     if (f != NULL && clock_now_us() - f->copy.filled_us >=
                          config_number(flights->config, CONFIG_store_timeout)) {
-        unlink_flight(shard, f);
+        flight_unlink(shard, f);
         stats_count(STATS_flights_let_go);
         return NULL;
     }
@@ -454,20 +411,62 @@ static void add_waiter(struct flights *flights, struct flight *f,
     timers_add(flights->timers, &w->deadline, deadline_us, on_deadline);
 }
 
+/* Of a marked key: nobody's answer may serve another, and none is cached, so
+ * that all see the group at the moment the store does.  If the key has a copy
+ * that the store does not have, its lookups wait for the end of the group. */
+static enum flight_join
+join_marked(struct flights *flights, struct flight_shard *shard,
+            struct flight_mark *mark, struct waiter *w, struct flight **flightp)
+    REQUIRES(shard->lock)
+{
+    if (w == NULL) {
+        return FLIGHT_REFUSED; /* A refresh, for no copy. */
+    }
+    if (!mark->hides) {
+        return start(flights, shard, mark->key, mark->hash, false, true,
+                     flightp);
+    }
+    if (mark->held == NULL) {
+        mark->held = new_flight(flights, mark->key, mark->hash, false);
+        if (mark->held == NULL) {
+            return FLIGHT_REFUSED;
+        }
+        mark->held->held = true;
+    }
+    *flightp = mark->held;
+    return FLIGHT_STARTED;
+}
+
+static enum flight_join join(struct flights *flights,
+                             struct flight_shard *shard, struct slice key,
+                             uint64_t hash, uint64_t seen_version,
+                             struct waiter *w, struct flight **flightp)
+    REQUIRES(shard->lock)
+{
+    struct flight_mark *mark = flight_mark_of(shard, key, hash);
+
+    *flightp = mark != NULL ? NULL : find_young(flights, shard, key, hash);
+    if (*flightp != NULL) {
+        return FLIGHT_JOINED;
+    }
+    if (has_changed(flights, key, hash, seen_version)) {
+        return FLIGHT_CHANGED;
+    }
+    return mark != NULL
+               ? join_marked(flights, shard, mark, w, flightp)
+               : start(flights, shard, key, hash, w == NULL, false, flightp);
+}
+
 enum flight_join flights_join(struct flights *flights, struct slice key,
                               uint64_t hash, uint64_t seen_version,
                               struct waiter *w, int64_t deadline_us)
 {
-    struct flight_shard *shard = shard_of(flights, hash);
-    enum flight_join result = FLIGHT_JOINED;
+    struct flight_shard *shard = flight_shard_of(flights, hash);
+    struct flight *f;
 
     mutex_lock(&shard->lock);
-    struct flight *f = find_young(flights, shard, key, hash);
-    if (f == NULL) {
-        result = has_changed(flights, key, hash, seen_version)
-                     ? FLIGHT_CHANGED
-                     : start(flights, shard, key, hash, w == NULL, &f);
-    }
+    const enum flight_join result =
+        join(flights, shard, key, hash, seen_version, w, &f);
     if (f != NULL && w != NULL) {
         add_waiter(flights, f, w, deadline_us);
     }
@@ -475,18 +474,51 @@ enum flight_join flights_join(struct flights *flights, struct slice key,
     return result;
 }
 
+void flights_land(struct flights *flights, struct flight *f)
+{
+    struct flight_shard *shard = flight_shard_of(flights, f->hash);
+    enum store_start started = STORE_STARTED;
+
+    mutex_lock(&shard->lock);
+    f->held = false;
+    f->found = cache_get(flights->cache, flight_key(f), f->hash, 0, &f->copy,
+                         &f->bytes);
+    if (!f->found) {
+        buf_clear(&f->bytes);
+        f->copy.filled_us = clock_now_us();
+        started = store_read_start(flights->store, &f->read);
+    }
+    if (started == STORE_REFUSED || started == STORE_BROKEN) {
+        f->err = started == STORE_BROKEN ? ERR_STORE_DOWN : ERR_STORE_BUSY;
+    }
+    const bool landed = f->found || f->err != ERR_OK;
+    struct waiter *waiters = NULL;
+    if (landed) {
+        waiters = f->waiters;
+        f->waiters = NULL;
+    } else {
+        stats_count(STATS_store_reads);
+    }
+    mutex_unlock(&shard->lock);
+
+    if (landed) {
+        wake(waiters);
+        flight_unref(f);
+    }
+}
+
 bool flights_withdraw(struct flights *flights, struct waiter *w)
 {
     struct flight *f = w->flight;
-    struct flight_shard *shard = shard_of(flights, f->hash);
+    struct flight_shard *shard = flight_shard_of(flights, f->hash);
     bool withdrawn = false;
 
     mutex_lock(&shard->lock);
-    if (f->waiters == w && w->next == NULL &&
+    if (!f->held && f->waiters == w && w->next == NULL &&
         store_read_withdraw(flights->store, &f->read)) {
         f->waiters = NULL;
         if (f->in_table) {
-            unlink_flight(shard, f);
+            flight_unlink(shard, f);
         }
         withdrawn = true;
     }
@@ -499,88 +531,13 @@ bool flights_withdraw(struct flights *flights, struct waiter *w)
     return withdrawn;
 }
 
-/* ---- the fence ---- */
-
-void flights_lock(struct flights *flights,
-                  uint64_t hash) NO_THREAD_SAFETY_ANALYSIS
-{
-    mutex_lock(&shard_of(flights, hash)->lock);
-}
-
-void flights_unlock(struct flights *flights,
-                    uint64_t hash) NO_THREAD_SAFETY_ANALYSIS
-{
-    mutex_unlock(&shard_of(flights, hash)->lock);
-}
-
-void flights_fence(struct flights *flights, struct slice key,
-                   uint64_t hash) NO_THREAD_SAFETY_ANALYSIS
-{
-    struct flight_shard *shard = shard_of(flights, hash);
-    struct flight *f = find(shard, key, hash);
-
-    if (f != NULL) {
-        unlink_flight(shard, f);
-    }
-}
-
-static bool is_any(const struct flight *f, const struct mapping *mapping)
-{
-    (void)f;
-    (void)mapping;
-    return true;
-}
-
-static bool is_of(const struct flight *f, const struct mapping *mapping)
-{
-    return f->read.mapping == mapping;
-}
-
-/* Takes out all flights that 'matches' says. */
-static void fence_many(struct flights *flights,
-                       bool (*matches)(const struct flight *f,
-                                       const struct mapping *mapping),
-                       const struct mapping *mapping)
-{
-    for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
-        struct flight_shard *shard = &flights->shards[i];
-        mutex_lock(&shard->lock);
-        for (size_t bin = 0; shard->count > 0 && bin < FLIGHT_BINS; bin++) {
-            for (struct flight *f = shard->bins[bin], *next; f != NULL;
-                 f = next) {
-                next = f->next;
-                if (matches(f, mapping)) {
-                    unlink_flight(shard, f);
-                }
-            }
-        }
-        mutex_unlock(&shard->lock);
-    }
-}
-
-void flights_fence_plain(struct flights *flights)
-{
-    fence_many(flights, is_of, NULL);
-}
-
-void flights_fence_mapping(struct flights *flights,
-                           const struct mapping *mapping)
-{
-    fence_many(flights, is_of, mapping);
-}
-
-void flights_fence_all(struct flights *flights)
-{
-    fence_many(flights, is_any, NULL);
-}
-
 bool flights_view(struct flights *flights, struct slice key, uint64_t hash,
                   struct flight_view *view)
 {
-    struct flight_shard *shard = shard_of(flights, hash);
+    struct flight_shard *shard = flight_shard_of(flights, hash);
 
     mutex_lock(&shard->lock);
-    const struct flight *f = find(shard, key, hash);
+    const struct flight *f = flight_find(shard, key, hash);
     if (f != NULL) {
         *view =
             (struct flight_view){.age_us = clock_now_us() - f->copy.filled_us};

@@ -116,15 +116,94 @@ void waiter_result(const struct waiter *waiter, struct flight_result *result);
 /* Locks the shard of 'hash'; fills of its keys stand still until unlock. */
 void flights_lock(struct flights *flights, uint64_t hash);
 void flights_unlock(struct flights *flights, uint64_t hash);
+
+/* Shards as bits of a word, to lock those of several keys together. */
+#define FLIGHTS_ALL UINT64_MAX
+uint64_t flights_shards_of(uint64_t hash);
+void flights_lock_shards(struct flights *flights, uint64_t shards);
+void flights_unlock_shards(struct flights *flights, uint64_t shards);
+
 /* Takes the flight of 'key' out, so that its answer is never cached.  The
  * shard must be locked. */
 void flights_fence(struct flights *flights, struct slice key, uint64_t hash);
+#ifndef NDEBUG
+/* For tests, which must find what goes wrong then: the fence does nothing. */
+void flights_test_no_fence(bool off);
+#endif
 /* Likewise all flights of plain keys; locks each shard in turn. */
 void flights_fence_plain(struct flights *flights);
 /* Likewise those of a mapping, and all there are. */
 void flights_fence_mapping(struct flights *flights,
                            const struct mapping *mapping);
 void flights_fence_all(struct flights *flights);
+
+/* Somebody else has changed the row of 'key': fences it, drops its copy unless
+ * that is pinned, and notes the time.  The shard must be locked. */
+void flights_foreign(struct flights *flights, struct slice key, uint64_t hash);
+/* True if that happened after 'since_us'. */
+bool flights_foreign_since(struct flights *flights, uint64_t hash,
+                           int64_t since_us);
+
+/* ---- writes under way ----
+ *
+ * A write that goes through the store is under way from the moment it is begun
+ * until it is acknowledged; meanwhile the cache does not know what its key will
+ * be, and nobody may decide on what it knows.  All with the shard locked. */
+void flights_write_begun(struct flights *flights, uint64_t hash);
+void flights_write_ended(struct flights *flights, uint64_t hash);
+/* Carried out in the store's transaction, which is open; and settled after its
+ * end, well or not. */
+void flights_write_applied(struct flights *flights, uint64_t hash);
+void flights_write_settled(struct flights *flights, uint64_t hash);
+/* True if another write of the key was carried out in the same transaction and
+ * is not settled: what this one has left is not what the store has. */
+bool flights_overtaken(struct flights *flights, uint64_t hash);
+
+/* While barred, no write of any key is decided in memory.  Who has called this
+ * comes after every write from memory that was not barred.  Locks each shard
+ * in turn. */
+void flights_bar(struct flights *flights);
+void flights_unbar(struct flights *flights);
+/* May a write of the key be decided on what the cache knows?  The shard must
+ * be locked. */
+bool flights_memory_knows(struct flights *flights, uint64_t hash);
+
+/* ---- marks ----
+ *
+ * The keys of a group are marked from its turn in the store's transaction until
+ * it is settled, so that whoever reads them sees the group at the moment the
+ * store does, and never a part of it: a marked key has no copy, and each lookup
+ * asks the store for itself, and caches nothing.
+ *
+ * A copy that is pinned by a write before the group cannot go, as the store may
+ * not have it yet, and cannot answer, as it may be older than the group.  It is
+ * hidden, and lookups of its key wait until the mark is taken off. */
+struct flight_mark {
+    struct slice key; /* Set by the caller, as the next. */
+    uint64_t hash;
+
+    /* Private to flight_fence.c. */
+    struct flight_mark *next;
+    struct flight *held; /* Waits for the end. */
+    bool set;
+    bool hides;
+};
+
+/* Fences 'key' and sets the mark, if it is not set.  The shard must be locked,
+ * as for the next two. */
+void flights_mark(struct flights *flights, struct flight_mark *mark);
+/* Takes the mark off and shows what was hidden.  Returns what is to be given to
+ * flights_land(), without the lock, or NULL. */
+NODISCARD
+struct flight *flights_unmark(struct flights *flights,
+                              struct flight_mark *mark);
+bool flights_is_marked(struct flights *flights, struct slice key,
+                       uint64_t hash);
+/* The copy of 'key' was just pinned: hides it, if the key is marked. */
+void flights_hide_marked(struct flights *flights, struct slice key,
+                         uint64_t hash);
+/* Answers those who waited: from the cache, or else the store is asked. */
+void flights_land(struct flights *flights, struct flight *flight);
 
 /* What is known of the flight of one key; for BOOK.WHY. */
 struct flight_view {

@@ -41,6 +41,7 @@ struct question {
     uint64_t hash;
     int64_t start_us;
     int64_t wait_us;
+    uint64_t min_version;
     /* Read once: CONFIG SET may change them meanwhile. */
     enum race race;
     struct freshness_rules rules;
@@ -54,6 +55,7 @@ struct pending_lookup {
     void *arg;
     uint64_t hash;
     int64_t start_us;
+    uint64_t min_version;
     /* Loop thread only. */
     enum outcome how; /* What it counts as if the store answers. */
     bool cancelled;
@@ -110,8 +112,8 @@ static int table_of(const struct mapping *mapping)
     return mapping != NULL ? (int)mapping->index : OUTCOMES_PLAIN;
 }
 
-static struct freshness_rules rules_of(const struct lookup *lookup,
-                                       const struct mapping *mapping)
+struct freshness_rules lookup_rules(const struct lookup *lookup,
+                                    const struct mapping *mapping)
 {
     struct freshness_rules rules =
         freshness_rules(lookup->parts.config, table_of(mapping));
@@ -136,7 +138,7 @@ static struct question question(struct lookup *lookup, struct slice key,
                          .race = (enum race)limit(lookup, CONFIG_race)};
 
     q.mapping = mapping_find(store_mappings(lookup->parts.store), key, id);
-    q.rules = rules_of(lookup, q.mapping);
+    q.rules = lookup_rules(lookup, q.mapping);
     return q;
 }
 
@@ -145,6 +147,7 @@ static void apply_bounds(struct question *q, const struct lookup_bounds *bounds)
     q->rules.age_bound_us = bounds->max_age_us;
     q->rules.stale_bound_us = bounds->stale_us;
     q->wait_us = smaller(q->wait_us, bounds->wait_us);
+    q->min_version = bounds->min_version;
 }
 
 /* Nothing in the store could have the key? */
@@ -210,10 +213,19 @@ static void apply_expiry(struct copy *copy)
     }
 }
 
+/* A copy that is pinned is the youngest there is, whatever its version. */
+static bool is_version_good(const struct question *q, const struct copy *copy)
+{
+    return copy->version >= q->min_version || copy_is_pinned(copy);
+}
+
 /* May the copy answer, as the store does not? */
 static bool is_good_without_store(const struct question *q,
                                   const struct copy *copy, int64_t now_us)
 {
+    if (!is_version_good(q, copy)) {
+        return false;
+    }
     /* What failed has not won the race, whoever was first. */
     return freshness_good_on_error(&q->rules, copy, now_us) ||
            (q->race == RACE_ALWAYS &&
@@ -229,7 +241,9 @@ static void answer_without_store(const struct question *q, enum err err,
     const size_t begin = scratch->size;
     struct copy copy;
 
-    if (cache_get(q->lookup->parts.cache, q->key, q->hash, 0, &copy, scratch)) {
+    /* A table that is not what it was has not failed: it is another. */
+    if (err != ERR_STORE_MAPPING &&
+        cache_get(q->lookup->parts.cache, q->key, q->hash, 0, &copy, scratch)) {
         apply_expiry(&copy);
         if (is_good_without_store(q, &copy, now_us)) {
             answer_from_copy(
@@ -273,8 +287,9 @@ static void deliver(struct waiter *waiter)
         .key = slice_make(p->key, p->key_size),
         .hash = p->hash,
         .start_us = p->start_us,
+        .min_version = p->min_version,
         .race = p->how == OUTCOME_race_store ? RACE_ALWAYS : RACE_NEVER,
-        .rules = rules_of(p->lookup, p->mapping)};
+        .rules = lookup_rules(p->lookup, p->mapping)};
     struct answer answer = {0};
     struct buf scratch = {0};
 
@@ -322,6 +337,7 @@ static struct pending_lookup *new_pending(const struct question *q,
                                  .arg = caller->arg,
                                  .hash = q->hash,
                                  .start_us = q->start_us,
+                                 .min_version = q->min_version,
                                  .key_size = q->key.size};
     memcpy(p->key, q->key.data, q->key.size);
     p->waiter.home = caller->home;
@@ -367,7 +383,10 @@ static void probe_cache(const struct question *q, struct buf *scratch,
         apply_expiry(&probe->copy);
         probe->bytes =
             slice_make(buf_data(scratch) + begin, scratch->size - begin);
-        probe->freshness = freshness_of(&q->rules, &probe->copy, q->start_us);
+        probe->freshness =
+            is_version_good(q, &probe->copy)
+                ? freshness_of(&q->rules, &probe->copy, q->start_us)
+                : COPY_OLD;
     } else {
         buf_truncate(scratch, begin);
     }

@@ -36,6 +36,7 @@ struct changes;
 struct config;
 struct feed;
 struct flights;
+struct freshness_rules;
 struct mapping;
 struct store;
 struct timers;
@@ -97,6 +98,9 @@ struct lookup_bounds {
     int64_t wait_us;    /* How long to wait for the store; then a copy within
                            stale-if-error answers, or STORETIMEOUT.  0: not at
                            all, though the store may be asked. */
+    uint64_t min_version; /* A copy older than this version does not answer,
+                             unless it is pinned: then there is no younger one.
+                             0: any does. */
 };
 
 /* Looks up 'key'; 'bounds' may be NULL.  Either answers at once: fills
@@ -116,6 +120,10 @@ void lookup_cancel(struct pending_lookup *pending);
 
 /* Drops the cached copy of 'key' and nothing else; true if there was one. */
 bool lookup_evict(struct lookup *lookup, struct slice key);
+
+/* The rules for copies of 'mapping' (NULL: plain keys), just now. */
+struct freshness_rules lookup_rules(const struct lookup *lookup,
+                                    const struct mapping *mapping);
 
 /* The parts that update.c shares. */
 struct flights *lookup_flights(struct lookup *lookup);

@@ -322,10 +322,13 @@ static int64_t draw_bound(struct player *p)
 static struct lookup_bounds draw_bounds(struct player *p)
 {
     if (draw(p, 4) > 0) {
-        return (struct lookup_bounds){FRESHNESS_NO_BOUND, FRESHNESS_NO_BOUND,
-                                      FRESHNESS_NO_BOUND};
+        return (struct lookup_bounds){.max_age_us = FRESHNESS_NO_BOUND,
+                                      .stale_us = FRESHNESS_NO_BOUND,
+                                      .wait_us = FRESHNESS_NO_BOUND};
     }
-    return (struct lookup_bounds){draw_bound(p), draw_bound(p), draw_bound(p)};
+    return (struct lookup_bounds){.max_age_us = draw_bound(p),
+                                  .stale_us = draw_bound(p),
+                                  .wait_us = draw_bound(p)};
 }
 
 static void ask_key(struct player *p, struct ask *a)

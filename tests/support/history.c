@@ -34,7 +34,7 @@ void history_init(struct history *h, bool exists)
     h->writes[0].fate = FATE_DONE;
 }
 
-uint64_t history_begin(struct history *h, enum change change,
+uint64_t history_begin(struct history *h, enum history_change change,
                        int64_t expires_ms)
 {
     const uint64_t number = h->begun + 1;

@@ -29,11 +29,11 @@
 /* Writes remembered; a lookup during which more are begun is not checked. */
 #define HISTORY_SIZE 1024
 
-enum change { CHANGE_PUT, CHANGE_DELETE };
+enum history_change { CHANGE_PUT, CHANGE_DELETE };
 enum fate { FATE_OPEN, FATE_DONE, FATE_FAILED };
 
 struct history_write {
-    _Atomic int change;            /* enum change. */
+    _Atomic int change;            /* enum history_change. */
     _Atomic int fate;              /* enum fate. */
     _Atomic bool seen;             /* A lookup answered it. */
     _Atomic int64_t expires_ms;    /* 0: never. */
@@ -62,7 +62,7 @@ struct history {
 void history_init(struct history *h, bool exists);
 
 /* Before a write; returns its number. */
-uint64_t history_begin(struct history *h, enum change change,
+uint64_t history_begin(struct history *h, enum history_change change,
                        int64_t expires_ms);
 /* When it was acknowledged, or refused or failed.  Returns what is wrong, or
  * NULL. */

@@ -137,7 +137,7 @@ static void on_answer(void *arg, const struct answer *answer)
 static void ask(struct scene *s, struct party *p, struct chan *home,
                 int64_t wait_us)
 {
-    const struct lookup_bounds bounds = {0, 0, wait_us};
+    const struct lookup_bounds bounds = {.wait_us = wait_us};
     const struct lookup_caller caller = {.home = chan_tx(home),
                                          .done = on_answer,
                                          .arg = p,

@@ -18,6 +18,7 @@
 
 struct fixture {
     struct budget budget;
+    _Atomic uint64_t version;
     struct shard shard;
 };
 
@@ -26,8 +27,9 @@ static int set_up(void **state)
     struct fixture *const f = aligned_alloc(CACHE_LINE, sizeof(*f));
 
     assert_non_null(f);
+    f->version = 0;
     f->budget = (struct budget){.max_bytes = SIZE_MAX, .max_entries = SIZE_MAX};
-    shard_init(&f->shard, &f->budget, 0, 1);
+    shard_init(&f->shard, &f->budget, &f->version, 1);
     *state = f;
     return 0;
 }
