@@ -96,10 +96,13 @@ static void on_effect(struct sqlite3_context *context, int n_values,
 {
     struct engine_writer *writer = sqlite3_user_data(context);
     struct sqlite_effects *effects = &writer->effects;
-    const struct mapping *mapping =
-        &writer->mappings->list[sqlite3_value_int(values[0])];
+    const int index = n_values < 1 ? -1 : sqlite3_value_int(values[0]);
 
-    if (n_values == 1) {
+    if (index < 0 || (size_t)index >= writer->mappings->count) {
+        return; /* Not our trigger. */
+    }
+    const struct mapping *mapping = &writer->mappings->list[index];
+    if ((size_t)n_values != 2 + mapping->n_keys) {
         add_all(effects, mapping->index);
         return;
     }
@@ -111,7 +114,10 @@ static void on_effect(struct sqlite3_context *context, int n_values,
                                        key.size - mapping->prefix.size);
     if (effects->own == NULL || effects->own->mapping != mapping ||
         !slice_equal(effects->own->key, id)) {
-        add(effects, mapping, key, sqlite3_value_int(values[1]));
+        add(effects, mapping, key,
+            sqlite3_value_int(values[1]) == STORE_ROW_WRITTEN
+                ? STORE_ROW_WRITTEN
+                : STORE_ROW_DELETED);
     }
 }
 

@@ -149,6 +149,7 @@ struct fake_row *fake_row_copy(const struct fake_row *row)
         fake_row_set(&copy->values[i], row->values[i].type,
                      row->values[i].bytes);
     }
+    copy->absent = row->absent;
     copy->expires_ms = row->expires_ms;
     return copy;
 }
@@ -177,24 +178,25 @@ struct store_row fake_row_show(const struct fake_row *row,
 
 /* ---- values from outside ---- */
 
-enum err fake_row_set_column(struct fake_row *row, size_t column,
-                             enum column_type type, struct slice bytes,
-                             struct buf *detail)
+/* Makes numbers of the text in the columns that hold only those, as SQLite
+ * does, which refuses other text there. */
+static enum err take_numbers(struct fake_row *row, struct buf *detail)
 {
-    const char *name = row->mapping->columns[column];
-    const bool whole = strcmp(name, "id") == 0 || strcmp(name, "year") == 0;
-    int64_t number;
-
-    if (whole && type != COLUMN_NULL) {
-        if (!slice_to_int64(bytes, &number)) {
+    for (size_t i = 0; i < row->mapping->n_columns; i++) {
+        struct fake_value *value = &row->values[i];
+        int64_t number;
+        if (row->mapping->affinities[i] != AFFINITY_INTEGER ||
+            value->type == COLUMN_NULL) {
+            continue;
+        }
+        if (!slice_to_int64(value->bytes, &number)) {
             buf_printf(detail,
                        "cannot store TEXT value in INTEGER column %s.%s",
-                       row->mapping->table, name);
+                       row->mapping->table, row->mapping->columns[i]);
             return ERR_CONSTRAINT;
         }
-        type = COLUMN_INTEGER;
+        value->type = COLUMN_INTEGER;
     }
-    fake_row_set(&row->values[column], type, bytes);
     return ERR_OK;
 }
 
@@ -217,7 +219,8 @@ static enum err set_named(struct fake_row *row, struct slice name,
                    row->mapping->columns[column]);
         return ERR_INVALID;
     }
-    return fake_row_set_column(row, column, type, bytes, detail);
+    fake_row_set(&row->values[column], type, bytes);
+    return ERR_OK;
 }
 
 /* Cuts the next token off '*text': a string without its quotes, a word or
@@ -278,7 +281,7 @@ enum err fake_row_set_object(struct fake_row *row, struct slice text,
         }
         n_tokens++;
     }
-    return err;
+    return err == ERR_OK ? take_numbers(row, detail) : err;
 }
 
 enum err fake_row_set_fields(struct fake_row *row, struct store_write *write,
@@ -297,5 +300,5 @@ enum err fake_row_set_fields(struct fake_row *row, struct store_write *write,
                         value.data == NULL ? COLUMN_NULL : COLUMN_TEXT, value,
                         detail);
     }
-    return err;
+    return err == ERR_OK ? take_numbers(row, detail) : err;
 }

@@ -65,10 +65,6 @@ bool fake_row_lives(const struct fake_row *row, int64_t now_ms);
 struct store_row fake_row_show(const struct fake_row *row,
                                struct store_column columns[FAKE_COLUMNS_MAX]);
 
-/* Sets a column as SQLite would, which refuses text for a number. */
-enum err fake_row_set_column(struct fake_row *row, size_t column,
-                             enum column_type type, struct slice bytes,
-                             struct buf *detail);
 /* Sets the columns that the JSON object 'text' names. */
 enum err fake_row_set_object(struct fake_row *row, struct slice text,
                              struct buf *detail);
