@@ -246,10 +246,10 @@ static void answer_without_store(const struct question *q, enum err err,
         cache_get(q->lookup->parts.cache, q->key, q->hash, 0, &copy, scratch)) {
         apply_expiry(&copy);
         if (is_good_without_store(q, &copy, now_us)) {
-            answer_from_copy(
-                answer, OUTCOME_stale_if_error, &copy,
-                slice_make(buf_data(scratch) + begin, scratch->size - begin),
-                now_us);
+            answer_from_copy(answer, OUTCOME_stale_if_error, &copy,
+                             slice_make(buf_slice(scratch).data + begin,
+                                        scratch->size - begin),
+                             now_us);
             return;
         }
     }
@@ -382,7 +382,7 @@ static void probe_cache(const struct question *q, struct buf *scratch,
     if (probe->there) {
         apply_expiry(&probe->copy);
         probe->bytes =
-            slice_make(buf_data(scratch) + begin, scratch->size - begin);
+            slice_make(buf_slice(scratch).data + begin, scratch->size - begin);
         probe->freshness =
             is_version_good(q, &probe->copy)
                 ? freshness_of(&q->rules, &probe->copy, q->start_us)
