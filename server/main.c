@@ -5,14 +5,16 @@
  * Exit status: 0 stopped in order; 1 could not start, or a file that was to be
  * checked has errors; 2 the command line is wrong.
  */
+#include "common/attr.h"
 #include "common/buf.h"
 #include "common/config.h"
 #include "common/log.h"
 #include "server/admin/config.h"
+#include "server/admin/config_tables.h"
 #include "server/command/command.h"
 #include "server/manual.h"
 #include "server/server.h"
-#include "server/store/mapping.h"
+#include "server/store/mapping_set.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,20 +73,24 @@ static bool print_and_end(int argc, char **argv, int *status)
     return true;
 }
 
-/* Tells 'config' which tables there are. */
-static enum err check_tables(struct config *config, struct buf *detail)
+/* Makes the set of tables that 'config' wants. */
+static enum err make_tables(const struct config *config,
+                            struct mapping_set **tablesp, struct buf *detail)
 {
-    const char *names[CONFIG_TABLES_MAX];
-    const size_t n = mappings_builtin.count;
+    struct table_entries entries = {0};
+    struct buf text = {0};
 
-    for (size_t i = 0; i < n && i < CONFIG_TABLES_MAX; i++) {
-        names[i] = mappings_builtin.list[i].table;
-    }
-    return config_table_check(config, names, n, detail);
+    config_string(config, CONFIG_table, &text);
+    config_tables_apply_own(&entries, buf_string(&text));
+    const enum err err = mapping_set_new(tablesp, &entries, detail);
+    config_tables_clear(&entries);
+    buf_destroy(&text);
+    return err;
 }
 
 static int check_config(int argc, char **argv)
 {
+    struct mapping_set *tables = NULL;
     struct buf detail = {0};
 
     if (argc != 3) {
@@ -94,8 +100,9 @@ static int check_config(int argc, char **argv)
     struct config *config = config_new();
     enum err err = config_load(config, argv[2], false, &detail);
     if (err == ERR_OK) {
-        err = check_tables(config, &detail);
+        err = make_tables(config, &tables, &detail);
     }
+    mapping_set_free(tables);
     config_free(config);
     if (err != ERR_OK) {
         complain(&detail);
@@ -109,7 +116,7 @@ static int check_config(int argc, char **argv)
 /* Reads the arguments, then the file: what the command line gives is left
  * alone by the file, now and at every reload. */
 static int read_config(struct config *config, int argc, char **argv,
-                       const char *file)
+                       const char *file, struct mapping_set **tablesp)
 {
     struct buf detail = {0};
 
@@ -122,7 +129,7 @@ static int read_config(struct config *config, int argc, char **argv,
         complain(&detail);
         return EXIT_STARTUP;
     }
-    if (check_tables(config, &detail) != ERR_OK) {
+    if (make_tables(config, tablesp, &detail) != ERR_OK) {
         complain(&detail);
         return EXIT_STARTUP;
     }
@@ -130,12 +137,13 @@ static int read_config(struct config *config, int argc, char **argv,
     return EXIT_SUCCESS;
 }
 
-static int run(struct config *config, const char *file)
+static int run(struct config *config, struct mapping_set *tables,
+               const char *file)
 {
     struct buf detail = {0};
     /* The daemon may change its directory before it reads the file again. */
     char *path = file != NULL ? realpath(file, NULL) : NULL;
-    const enum err err = server_run(config, path, &detail);
+    const enum err err = server_run(config, tables, path, &detail);
 
     if (err != ERR_OK) {
         log_error("server: cannot start: %s", buf_string(&detail));
@@ -145,10 +153,86 @@ static int run(struct config *config, const char *file)
     return err == ERR_OK ? EXIT_SUCCESS : EXIT_STARTUP;
 }
 
+static int maintain(struct config *config, struct mapping_set *tables,
+                    enum store_task task)
+{
+    struct buf report = {0};
+    struct buf detail = {0};
+
+    if (server_maintain(config, tables, task, &report, &detail) != ERR_OK) {
+        complain(&detail);
+        buf_destroy(&report);
+        return EXIT_STARTUP;
+    }
+    buf_destroy(&detail);
+    return print(&report);
+}
+
+/* What else bookd can do with a configuration than serve. */
+enum mode { SERVE, PRINT_CONFIG, MAINTAIN };
+
+struct invocation {
+    enum mode mode;
+    enum store_task task; /* MAINTAIN. */
+    const char *file;     /* NULL: none. */
+};
+
+/* Takes FILE and the options that are no directives off the front of the
+ * arguments, in either order; returns how many those were. */
+static int take_invocation(int argc, char **argv, struct invocation *asked)
+{
+    static const struct {
+        const char *option;
+        enum mode mode;
+        enum store_task task;
+    } options[] = {
+        {"--print-config", PRINT_CONFIG, 0},
+        {"--install-change-feed", MAINTAIN, STORE_INSTALL_FEED},
+        {"--remove-change-feed", MAINTAIN, STORE_REMOVE_FEED},
+        {"--install-plain-keys", MAINTAIN, STORE_INSTALL_PLAIN},
+    };
+    int taken = 0;
+
+    for (; taken < argc; taken++) {
+        size_t i = 0;
+        if (strncmp(argv[taken], "--", 2) != 0 && asked->file == NULL) {
+            asked->file = argv[taken];
+            continue;
+        }
+        while (i < ARRAY_LEN(options) &&
+               strcmp(argv[taken], options[i].option) != 0) {
+            i++;
+        }
+        if (i == ARRAY_LEN(options) || asked->mode != SERVE) {
+            break;
+        }
+        asked->mode = options[i].mode;
+        asked->task = options[i].task;
+    }
+    return taken;
+}
+
+static int carry_out(struct config *config, struct mapping_set *tables,
+                     const struct invocation *asked)
+{
+    struct buf text = {0};
+
+    switch (asked->mode) {
+    case SERVE:
+        return run(config, tables, asked->file);
+    case PRINT_CONFIG:
+        config_print(config, &text);
+        return print(&text);
+    case MAINTAIN:
+        return maintain(config, tables, asked->task);
+    }
+    return EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
-    const char *file = NULL;
-    bool only_print = false;
+    struct mapping_set *tables = NULL;
+    struct invocation asked = {.mode = SERVE};
     int status;
 
     log_init();
@@ -158,23 +242,14 @@ int main(int argc, char **argv)
     if (argc > 1 && strcmp(argv[1], "--check-config") == 0) {
         return check_config(argc, argv);
     }
-    int first = 1;
-    if (first < argc && strcmp(argv[first], "--print-config") == 0) {
-        only_print = true;
-        first++;
-    }
-    if (first < argc && strncmp(argv[first], "--", 2) != 0) {
-        file = argv[first++];
-    }
+    const int first = 1 + take_invocation(argc - 1, argv + 1, &asked);
     struct config *config = config_new();
-    status = read_config(config, argc - first, argv + first, file);
-    if (status == EXIT_SUCCESS && only_print) {
-        struct buf text = {0};
-        config_print(config, &text);
-        status = print(&text);
-    } else if (status == EXIT_SUCCESS) {
-        status = run(config, file);
+    status =
+        read_config(config, argc - first, argv + first, asked.file, &tables);
+    if (status == EXIT_SUCCESS) {
+        status = carry_out(config, tables, &asked);
     }
+    mapping_set_free(tables);
     config_free(config);
     return status;
 }

@@ -48,7 +48,8 @@ struct io {
 };
 
 struct running {
-    struct server server; /* First: what commands and connections see. */
+    struct server server;       /* First: what commands and connections see. */
+    struct mapping_set *tables; /* Borrowed. */
     struct timers *timers;
     struct watches *watches;
     struct changes *changes;
@@ -299,13 +300,29 @@ static enum err enter_directory(const struct config *config, struct buf *detail)
     return err;
 }
 
+/* Tells the configuration which tables there are. */
+static enum err tell_tables(struct config *config, const struct mappings *all,
+                            struct buf *detail)
+{
+    const char *names[CONFIG_TABLES_MAX];
+    size_t n = 0;
+
+    for (; n < all->count && n < CONFIG_TABLES_MAX; n++) {
+        names[n] = all->list[n].table;
+    }
+    return config_table_check(config, names, n, detail);
+}
+
 static enum err build_store(struct running *run, struct buf *detail)
 {
-    const struct store_options options = {.config = run->server.config,
-                                          .mappings = &mappings_builtin,
-                                          .timers = run->timers};
+    struct config *config = run->server.config;
+    const struct store_options options = {
+        .config = config, .tables = run->tables, .timers = run->timers};
+    const enum err err = store_open(&run->server.store, &options, detail);
 
-    return store_open(&run->server.store, &options, detail);
+    return err == ERR_OK
+               ? tell_tables(config, store_mappings(run->server.store), detail)
+               : err;
 }
 
 static void build_cache(struct running *run)
@@ -481,10 +498,22 @@ static void serve(struct running *run)
     loop_run(run->main_loop);
 }
 
-enum err server_run(struct config *config, const char *config_path,
-                    struct buf *detail)
+enum err server_maintain(struct config *config, struct mapping_set *tables,
+                         enum store_task task, struct buf *report,
+                         struct buf *detail)
+{
+    const struct store_options options = {.config = config, .tables = tables};
+    const enum err err = enter_directory(config, detail);
+
+    apply_loglevel(config);
+    return err == ERR_OK ? store_maintain(&options, task, report, detail) : err;
+}
+
+enum err server_run(struct config *config, struct mapping_set *tables,
+                    const char *config_path, struct buf *detail)
 {
     struct running run = {
+        .tables = tables,
         .server = {.config = config,
                    .config_path = config_path != NULL ? config_path : "",
                    .started_us = clock_now_us(),

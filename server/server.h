@@ -18,13 +18,22 @@
 #include "common/attr.h"
 #include "common/buf.h"
 #include "common/err.h"
+#include "server/store/store.h"
 
 struct config;
+struct mapping_set;
 
-/* Serves until a signal or SHUTDOWN.  'config_path' is NULL or the file that
- * SIGHUP reads again.  On failure to start, 'detail' says why. */
+/* Serves 'tables' until a signal or SHUTDOWN.  'config_path' is NULL or the
+ * file that SIGHUP reads again.  On failure to start, 'detail' says why. */
 NODISCARD
-enum err server_run(struct config *config, const char *config_path,
-                    struct buf *detail);
+enum err server_run(struct config *config, struct mapping_set *tables,
+                    const char *config_path, struct buf *detail);
+
+/* Does 'task' to the database instead of serving it; 'report' says what was
+ * done. */
+NODISCARD
+enum err server_maintain(struct config *config, struct mapping_set *tables,
+                         enum store_task task, struct buf *report,
+                         struct buf *detail);
 
 #endif

@@ -19,9 +19,13 @@ struct engine_watch;
 
 struct engine_options {
     const char *location; /* What stands behind "scheme:". */
+    /* What the configuration says of tables; open() completes it.  NULL: it is
+     * known without asking the database, in 'mappings'. */
+    struct mapping_set *tables;
     const struct mappings *mappings;
     bool seed_books;
-    int durability; /* enum durability of config.h. */
+    bool plain_keys; /* The store keeps them. */
+    int durability;  /* enum durability of config.h. */
 };
 
 /* A row that a write has changed beside the one it was about. */
@@ -56,6 +60,12 @@ struct engine {
     enum err (*open)(struct engine_database **databasep,
                      const struct engine_options *options, struct buf *detail);
     void (*close)(struct engine_database *database);
+    /* Does something to a database that is there, on request of its
+     * administrator, and tells in 'report' what was done, a line each.  May be
+     * NULL. */
+    enum err (*maintain)(const struct engine_options *options,
+                         enum store_task task, struct buf *report,
+                         struct buf *detail);
 
     enum err (*reader_open)(struct engine_database *database,
                             struct engine_reader **readerp, struct buf *detail);

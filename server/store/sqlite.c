@@ -257,7 +257,7 @@ bool sqlite_bind_id(struct sqlite3_stmt *statement, int first,
 
 /* ---- rows ---- */
 
-static struct store_column column(struct sqlite3_stmt *statement, int index)
+struct store_column sqlite_column(struct sqlite3_stmt *statement, int index)
 {
     struct store_column column = {.type = COLUMN_NULL, .bytes = SLICE("")};
     const void *data = NULL;
@@ -297,7 +297,7 @@ struct store_row sqlite_row(struct sqlite3_stmt *statement,
     const size_t n_columns = mapping == NULL ? 1 : mapping->n_columns;
 
     for (size_t i = 0; i < n_columns; i++) {
-        columns[i] = column(statement, (int)i);
+        columns[i] = sqlite_column(statement, (int)i);
     }
     return (struct store_row){.mapping = mapping, .columns = columns};
 }
@@ -356,13 +356,16 @@ size_t sqlite_widest(const struct mappings *mappings)
 
 static enum err prepare_reads(struct engine_reader *reader, struct buf *detail)
 {
+    static const char plain[] = "SELECT value, expires_ms FROM bookd_plain "
+                                "WHERE key = ?1 "
+                                "AND (expires_ms IS NULL OR expires_ms > ?2)";
     struct buf sql = {0};
-    enum err err = sqlite_prepare(reader->db,
-                                  "SELECT value, expires_ms FROM bookd_plain "
-                                  "WHERE key = ?1 "
-                                  "AND (expires_ms IS NULL OR expires_ms > ?2)",
-                                  &reader->plain, detail);
+    enum err err = sqlite_table_exists(reader->db, "bookd_plain",
+                                       &reader->has_plain, detail);
 
+    if (err == ERR_OK && reader->has_plain) {
+        err = sqlite_prepare(reader->db, plain, &reader->plain, detail);
+    }
     if (err == ERR_OK) {
         err = sqlite_prepare(reader->db, "BEGIN", &reader->begin, detail);
     }
@@ -421,6 +424,7 @@ static void reader_close(struct engine_reader *reader)
     free(reader->rows);
     free(reader->columns);
     buf_destroy(&reader->key);
+    buf_destroy(&reader->place);
     free(reader);
 }
 
@@ -474,6 +478,9 @@ static void end_read(struct engine_reader *reader)
 static struct sqlite3_stmt *bind_read(struct engine_reader *reader,
                                       const struct store_read *read)
 {
+    if (read->mapping == NULL && !reader->has_plain) {
+        return NULL;
+    }
     if (read->mapping == NULL) {
         sqlite_bind_blob(reader->plain, 1, read->key);
         sqlite3_bind_int64(reader->plain, 2, clock_wall_ms());
@@ -592,6 +599,7 @@ const struct engine engine_sqlite = {
     .scheme = "sqlite",
     .open = sqlite_open,
     .close = sqlite_close,
+    .maintain = sqlite_maintain,
     .reader_open = reader_open,
     .reader_close = reader_close,
     .begin_read = begin_read,

@@ -3,7 +3,11 @@
  * What the files of the SQLite engine share: connections, statements, rows.
  *
  *     sqlite.c         connections, errors, point reads, the engine's table
- *     sqlite_schema.c  the file: found, created, or refused with a reason
+ *     sqlite_schema.c  the file: found, or refused with a reason
+ *     sqlite_create.c  bookd's own tables
+ *     sqlite_mapping.c mappings held against the schema
+ *     sqlite_feed.c    the triggers of the change feed
+ *     sqlite_maintain.c what is done to a file on request
  *     sqlite_write.c   the writer's connection: transactions, checkpoints
  *     sqlite_decide.c  what is there before a write
  *     sqlite_plain.c   writes of plain keys
@@ -12,6 +16,7 @@
  *     sqlite_effects.c what a write changes beside its row
  *     sqlite_real.c    reals as text
  *     sqlite_scan.c    walks and their cursors
+ *     sqlite_places.c  cursors of walks that no number can say
  *     sqlite_watch.c   what others commit
  *     sqlite_files.c   the files, and who writes to them
  *     sqlite_gate.c    all connections leave a file that is replaced
@@ -31,6 +36,7 @@
 struct sqlite3;
 struct sqlite3_stmt;
 struct sqlite3_value;
+struct mapping_set;
 
 struct engine_database {
     char *path; /* Owned; begins with '/' or "./". */
@@ -47,6 +53,15 @@ struct engine_database {
     /* Rows of the change table up to this one were told and may be taken out;
      * stored by the watcher, loaded by the writer, relaxed. */
     _Atomic int64_t feed_seen;
+    struct sqlite_places *places; /* Owned; of walks. */
+};
+
+/* The statements that walk over one mapping. */
+struct sqlite_row_scan {
+    struct sqlite3_stmt *by_rowid; /* NULL: there are no rowids, but … */
+    struct sqlite3_stmt *first; /* … rows in the order of their keys; … */
+    struct sqlite3_stmt *next;  /* … those behind a key. */
+    struct sqlite3_stmt *count;
 };
 
 struct engine_reader {
@@ -58,13 +73,14 @@ struct engine_reader {
     struct store_column *columns; /* Room for the widest row. */
     struct sqlite3_stmt *begin;   /* Owned, as all statements are. */
     struct sqlite3_stmt *end;
+    bool has_plain; /* The file has a table for plain keys. */
     struct sqlite3_stmt *plain;
     struct sqlite3_stmt **rows; /* One per mapping. */
     struct sqlite3_stmt *plain_scan;
-    struct sqlite3_stmt **row_scans; /* One per mapping. */
+    struct sqlite_row_scan *row_scans; /* One per mapping. */
     struct sqlite3_stmt *plain_count;
-    struct sqlite3_stmt **row_counts; /* One per mapping. */
-    struct buf key;                   /* The key a walk is at. */
+    struct buf key;   /* The key a walk is at. */
+    struct buf place; /* The key it ended at before. */
 };
 
 /* Statements kept for each mapping that write a choice of its columns. */
@@ -231,10 +247,111 @@ enum err sqlite_reader_connect(struct engine_reader *reader,
                                struct buf *detail);
 void sqlite_reader_disconnect(struct engine_reader *reader);
 
+/* Column 'index' of the row that 'statement' stands on; as sqlite_row(). */
+struct store_column sqlite_column(struct sqlite3_stmt *statement, int index);
+
 /* The largest n_columns of all. */
 size_t sqlite_widest(const struct mappings *mappings);
 
+/* ---- sqlite_mapping.c ---- */
+
+/* Does 'mapping' fit the schema?  ERR_STORE_MAPPING if not, and 'detail' has a
+ * sentence that says why not and what to do; other errors are failures to find
+ * out. */
+NODISCARD
+enum err sqlite_mapping_check(struct sqlite3 *db, const struct mapping *mapping,
+                              struct buf *detail);
+
+/* Completes all of 'set' from the schema.  In a file of others ('foreign') the
+ * built-in mapping may lack its table, and is left out. */
+NODISCARD
+enum err sqlite_mappings_complete(struct sqlite3 *db, struct mapping_set *set,
+                                  bool foreign, struct buf *detail);
+
+/* Is every column of 'index' one of the key of 'mapping', compared as the
+ * column itself is? */
+NODISCARD
+enum err sqlite_index_is_of_key(struct sqlite3 *db,
+                                const struct mapping *mapping,
+                                const char *index, bool *is,
+                                struct buf *detail);
+
+/* ---- sqlite_create.c ---- */
+
+/* Of the tables that bookd makes in a file of its own; grows with them. */
+#define SQLITE_SCHEMA_VERSION 2
+
+enum sqlite_contents { CONTENTS_NOTHING, CONTENTS_OURS, CONTENTS_OTHERS };
+
+/* '*version' is set if they are ours. */
+NODISCARD
+enum err sqlite_look_inside(struct sqlite3 *db, enum sqlite_contents *contents,
+                            int64_t *version, struct buf *detail);
+
+/* Inside a transaction of the caller's: all tables of a new file; those that a
+ * file of version 1 lacks; the one for plain keys in a file of others. */
+NODISCARD
+enum err sqlite_create(struct sqlite3 *db, bool seed, struct buf *detail);
+NODISCARD
+enum err sqlite_upgrade(struct sqlite3 *db, struct buf *detail);
+NODISCARD
+enum err sqlite_create_plain(struct sqlite3 *db, struct buf *detail);
+
+/* ---- sqlite_feed.c ---- */
+
+enum sqlite_feed {
+    SQLITE_FEED_ABSENT,
+    SQLITE_FEED_STALE,    /* Not all of it, or not what it should be. */
+    SQLITE_FEED_INSTALLED /* Every change of the table is written down. */
+};
+
+NODISCARD
+enum err sqlite_feed_state(struct sqlite3 *db, const struct mapping *mapping,
+                           enum sqlite_feed *state, struct buf *detail);
+/* Logs which feeds are stale. */
+void sqlite_feed_complain(struct sqlite3 *db, const struct mappings *mappings);
+
+/* Inside a transaction of the caller's; what was done is told in 'report', a
+ * line each. */
+NODISCARD
+enum err sqlite_feed_install(struct sqlite3 *db,
+                             const struct mapping *const *tables, size_t n,
+                             struct buf *report, struct buf *detail);
+NODISCARD
+enum err sqlite_feed_remove(struct sqlite3 *db, struct buf *report,
+                            struct buf *detail);
+
+/* ---- sqlite_maintain.c ---- */
+
+enum err sqlite_maintain(const struct engine_options *options,
+                         enum store_task task, struct buf *report,
+                         struct buf *detail);
+
+/* ---- sqlite_places.c ---- */
+
+/* Where walks are that no number can say: keys that were looked at last, of at
+ * most so many walks.  Any thread. */
+struct sqlite_places;
+struct sqlite_places *sqlite_places_new(void);
+void sqlite_places_free(struct sqlite_places *places);
+
+/* Remembers that a walk has come to 'key', and returns the number of that,
+ * which is not 0 and below 2^52.  'before' is the number of its place before,
+ * or 0. */
+uint64_t sqlite_places_put(struct sqlite_places *places, struct slice key,
+                           uint64_t before);
+/* Appends the key that stands under 'number'; false if it is not known any
+ * more. */
+NODISCARD
+bool sqlite_places_get(struct sqlite_places *places, uint64_t number,
+                       struct buf *key);
+
 /* ---- sqlite_schema.c ---- */
+
+/* Appends the path of the file. */
+NODISCARD
+enum err sqlite_path(const struct engine_options *options, struct buf *path,
+                     struct buf *detail);
 
 /* Takes the lock that keeps a second bookd from 'path', which exists; on
  * success '*fdp' holds it until it is closed.  Errors: ERR_STORE_LOCKED,

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walks: the tables one after the other, plain keys first, each in the order
- * of its rowid.  A row keeps its rowid while it lives, so each key that is
- * there throughout is met, once.
+ * Walks: the tables one after the other, plain keys first, each in an order in
+ * which a row keeps its place while it lives.  So each key that is there
+ * throughout is met, and met once.
+ *
+ *     tables with rowids        in the order of these; an INTEGER PRIMARY KEY is
+ *                               one, others may change with VACUUM
+ *     WITHOUT ROWID and views   in the order of their keys
  *
  * A cursor is a place: a table and the least rowid to look at there,
  *
@@ -13,6 +17,12 @@
  * page never ends at one that has none: it goes on to the next that has, or to
  * the end of the table.  Every number is a cursor of some place, so whatever
  * clients send is harmless.
+ *
+ * In place of a rowid, tables in the order of keys have the number under which
+ * the last key is remembered (sqlite_places.c).
+ *
+ * A row whose columns make no key, or one that does not name it (mapping.h), is
+ * not met.
  */
 #include "server/store/sqlite_internal.h"
 
@@ -23,12 +33,19 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
+/* A page does not end at a longer key, as we would have to remember it. */
+#define KEY_REMEMBERED_MAX 4096
+
 /* ---- cursors ---- */
 
 struct place {
-    size_t table;  /* 0: plain keys; 1 + index of a mapping. */
-    int64_t rowid; /* The first to look at. */
+    size_t table; /* 0: plain keys; 1 + index of a mapping. */
+    int64_t at;   /* The first rowid to look at; or where to go on from, in the
+                     order of keys. */
 };
+
+/* Where a table begins. */
+#define AT_FIRST INT64_MIN
 
 static uint64_t zigzag(int64_t n)
 {
@@ -43,7 +60,7 @@ static int64_t unzigzag(uint64_t z)
 /* The cursor of 'place', or 0 if it has none. */
 static uint64_t place_to_cursor(struct place place, size_t n_tables)
 {
-    const uint64_t folded = zigzag(place.rowid);
+    const uint64_t folded = zigzag(place.at);
 
     return folded > ((uint64_t)INT64_MAX - n_tables) / n_tables
                ? 0
@@ -53,11 +70,11 @@ static uint64_t place_to_cursor(struct place place, size_t n_tables)
 static struct place cursor_to_place(uint64_t cursor, size_t n_tables)
 {
     if (cursor == 0) {
-        return (struct place){.table = 0, .rowid = INT64_MIN};
+        return (struct place){.table = 0, .at = AT_FIRST};
     }
     return (struct place){
         .table = (cursor - 1) % n_tables,
-        .rowid = unzigzag((cursor - 1) / n_tables),
+        .at = unzigzag((cursor - 1) / n_tables),
     };
 }
 
@@ -71,15 +88,9 @@ struct page {
     uint64_t cursor; /* Where the page ended; 0: not yet. */
 };
 
-static void give_row_key(struct page *page, const struct mapping *mapping,
-                         int64_t id)
+static size_t n_tables_of(const struct page *page)
 {
-    struct buf *key = &page->reader->key;
-
-    buf_clear(key);
-    buf_append_slice(key, mapping->prefix);
-    buf_append_int64(key, id);
-    page->walk->key(page->walk, buf_slice(key));
+    return page->reader->mappings->count + 1;
 }
 
 static void give_plain_key(struct page *page, struct sqlite3_stmt *statement)
@@ -95,23 +106,62 @@ static void give_plain_key(struct page *page, struct sqlite3_stmt *statement)
     }
 }
 
-/* Looks at the rows of place.table from place.rowid on. */
-static enum err scan_table(struct page *page, struct place place,
-                           struct buf *detail)
+/* The key of the row whose key columns stand in 'statement' from column 'first'
+ * on, in reader->key; false if it has none. */
+static bool take_row_key(struct engine_reader *reader,
+                         const struct mapping *mapping,
+                         struct sqlite3_stmt *statement, int first)
 {
-    struct engine_reader *reader = page->reader;
-    const size_t n_tables = reader->mappings->count + 1;
-    struct sqlite3_stmt *statement = place.table == 0
-                                         ? reader->plain_scan
-                                         : reader->row_scans[place.table - 1];
+    struct slice parts[MAPPING_KEYS_MAX];
+
+    for (size_t i = 0; i < mapping->n_keys; i++) {
+        const struct store_column column =
+            sqlite_column(statement, first + (int)i);
+        reader->columns[mapping->keys[i].column] = column;
+        parts[i] = column.bytes;
+    }
+    buf_clear(&reader->key);
+    buf_append_slice(&reader->key, mapping->prefix);
+    mapping_join(mapping, parts, &reader->key);
+    const struct slice key = buf_slice(&reader->key);
+    return sqlite_row_is(mapping, reader->columns,
+                         slice_make(key.data + mapping->prefix.size,
+                                    key.size - mapping->prefix.size));
+}
+
+static void give_row_key(struct page *page, const struct mapping *mapping,
+                         struct sqlite3_stmt *statement, int first)
+{
+    if (take_row_key(page->reader, mapping, statement, first)) {
+        page->walk->key(page->walk, buf_slice(&page->reader->key));
+    }
+}
+
+/* Ends a walk through 'statement', of which the last step gave 'code'. */
+static enum err finish(struct page *page, struct sqlite3_stmt *statement,
+                       int code, struct buf *detail)
+{
     enum err err = ERR_OK;
+
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        err = sqlite_failed(page->reader->db, detail);
+    }
+    sqlite3_reset(statement);
+    return err;
+}
+
+/* Looks at the rows of place.table from rowid place.at on. */
+static enum err scan_by_rowid(struct page *page, struct place place,
+                              struct sqlite3_stmt *statement,
+                              struct buf *detail)
+{
     int code;
 
-    sqlite3_bind_int64(statement, 1, place.rowid);
+    sqlite3_bind_int64(statement, 1, place.at);
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        place.rowid = sqlite3_column_int64(statement, 0);
+        place.at = sqlite3_column_int64(statement, 0);
         if (page->left == 0) {
-            page->cursor = place_to_cursor(place, n_tables);
+            page->cursor = place_to_cursor(place, n_tables_of(page));
             if (page->cursor != 0) {
                 break;
             }
@@ -120,15 +170,106 @@ static enum err scan_table(struct page *page, struct place place,
         if (place.table == 0) {
             give_plain_key(page, statement);
         } else {
-            give_row_key(page, &reader->mappings->list[place.table - 1],
-                         place.rowid);
+            give_row_key(page, &page->reader->mappings->list[place.table - 1],
+                         statement, 1);
         }
     }
-    if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        err = sqlite_failed(reader->db, detail);
+    return finish(page, statement, code, detail);
+}
+
+/* The statement that goes on where place.at says, bound; '*resumed' is false if
+ * that is the first key. */
+static struct sqlite3_stmt *bind_key_scan(struct engine_reader *reader,
+                                          const struct mapping *mapping,
+                                          int64_t at, bool *resumed)
+{
+    const struct sqlite_row_scan *scan = &reader->row_scans[mapping->index];
+
+    buf_clear(&reader->place);
+    *resumed =
+        at > 0 &&
+        sqlite_places_get(reader->database->places, (uint64_t)at,
+                          &reader->place) &&
+        sqlite_bind_id(scan->next, 1, mapping, buf_slice(&reader->place));
+    return *resumed ? scan->next : scan->first;
+}
+
+/* A walk in the order of keys. */
+struct key_walk {
+    uint64_t before; /* The number of the place it went on from, or 0. */
+    struct buf last; /* The id that was given last, … */
+    bool any;        /* … if there was one. */
+};
+
+/* The cursor of the place between the last key and the next; 0 if a page
+ * cannot end here. */
+static uint64_t end_between(struct page *page, size_t table,
+                            const struct key_walk *at)
+{
+    struct place place = {.table = table};
+
+    if (at->any && at->last.size <= KEY_REMEMBERED_MAX) {
+        place.at = (int64_t)sqlite_places_put(page->reader->database->places,
+                                              buf_slice(&at->last), at->before);
+    } else if (at->any || at->before != 0) {
+        return 0;
     }
-    sqlite3_reset(statement);
-    return err;
+    return place_to_cursor(place, n_tables_of(page));
+}
+
+/* Looks at the rows of place.table behind the key that place.at stands for. */
+static enum err scan_by_key(struct page *page, struct place place,
+                            struct buf *detail)
+{
+    struct engine_reader *reader = page->reader;
+    const struct mapping *mapping = &reader->mappings->list[place.table - 1];
+    struct key_walk at = {.any = false};
+    bool resumed;
+    int code;
+    struct sqlite3_stmt *statement =
+        bind_key_scan(reader, mapping, place.at, &resumed);
+
+    at.before = resumed ? (uint64_t)place.at : 0;
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        if (!take_row_key(reader, mapping, statement, 0)) {
+            continue;
+        }
+        if (page->left == 0) {
+            page->cursor = end_between(page, place.table, &at);
+            if (page->cursor != 0) {
+                break;
+            }
+        }
+        page->left -= page->left > 0 ? 1 : 0;
+        const struct slice key = buf_slice(&reader->key);
+        buf_clear(&at.last);
+        buf_append(&at.last, key.data + mapping->prefix.size,
+                   key.size - mapping->prefix.size);
+        at.any = true;
+        page->walk->key(page->walk, key);
+    }
+    buf_destroy(&at.last);
+    return finish(page, statement, code, detail);
+}
+
+static enum err scan_table(struct page *page, struct place place,
+                           struct buf *detail)
+{
+    struct engine_reader *reader = page->reader;
+
+    if (place.table == 0) {
+        return reader->has_plain
+                   ? scan_by_rowid(page, place, reader->plain_scan, detail)
+                   : ERR_OK;
+    }
+    const struct mapping *mapping = &reader->mappings->list[place.table - 1];
+    const enum err err = sqlite_check_fit(reader->database, mapping, detail);
+    if (err != ERR_OK) {
+        return err;
+    }
+    struct sqlite3_stmt *by_rowid = reader->row_scans[mapping->index].by_rowid;
+    return by_rowid != NULL ? scan_by_rowid(page, place, by_rowid, detail)
+                            : scan_by_key(page, place, detail);
 }
 
 /* ---- the engine's scan and count ---- */
@@ -158,11 +299,11 @@ enum err sqlite_scan(struct engine_reader *reader, struct store_walk *walk,
 
     tables_of(walk, n_tables, &first, &end);
     if (place.table < first) {
-        place = (struct place){.table = first, .rowid = INT64_MIN};
+        place = (struct place){.table = first, .at = AT_FIRST};
     }
     while (place.table < end && page.cursor == 0 && err == ERR_OK) {
         err = scan_table(&page, place, detail);
-        place = (struct place){.table = place.table + 1, .rowid = INT64_MIN};
+        place = (struct place){.table = place.table + 1, .at = AT_FIRST};
     }
     walk->cursor = page.cursor;
     return err;
@@ -171,12 +312,21 @@ enum err sqlite_scan(struct engine_reader *reader, struct store_walk *walk,
 static enum err count_table(struct engine_reader *reader, size_t table,
                             int64_t *n_keys, struct buf *detail)
 {
-    struct sqlite3_stmt *statement =
-        table == 0 ? reader->plain_count : reader->row_counts[table - 1];
+    struct sqlite3_stmt *statement = reader->plain_count;
     enum err err = ERR_OK;
 
+    if (table == 0 && !reader->has_plain) {
+        return ERR_OK;
+    }
     if (table == 0) {
         sqlite3_bind_int64(statement, 1, clock_wall_ms());
+    } else {
+        const struct mapping *mapping = &reader->mappings->list[table - 1];
+        err = sqlite_check_fit(reader->database, mapping, detail);
+        statement = reader->row_scans[table - 1].count;
+    }
+    if (err != ERR_OK) {
+        return err;
     }
     if (sqlite3_step(statement) == SQLITE_ROW) {
         *n_keys += sqlite3_column_int64(statement, 0);
@@ -202,54 +352,228 @@ enum err sqlite_count(struct engine_reader *reader, struct store_walk *walk,
     return err;
 }
 
+/* ---- the texts of statements ---- */
+
+static void append_key_columns(struct buf *sql, const struct mapping *mapping,
+                               bool by_bytes)
+{
+    for (size_t i = 0; i < mapping->n_keys; i++) {
+        buf_append_string(sql, i == 0 ? "" : ", ");
+        sqlite_append_name(sql, mapping->columns[mapping->keys[i].column]);
+        buf_append_string(sql, by_bytes ? " COLLATE BINARY" : "");
+    }
+}
+
+/* "SELECT rowid, "region", "no" FROM "orders" WHERE rowid >= ?1 ORDER BY
+ * rowid" */
+static void append_rowid_scan(struct buf *sql, const struct mapping *mapping,
+                              const char *rowid)
+{
+    buf_printf(sql, "SELECT %s, ", rowid);
+    append_key_columns(sql, mapping, false);
+    buf_append_string(sql, " FROM ");
+    sqlite_append_name(sql, mapping->table);
+    buf_printf(sql, " WHERE %s >= ?1 ORDER BY %s", rowid, rowid);
+}
+
+/* "SELECT "region", "no" FROM "orders" WHERE ("region", "no") > (?1, ?2) ORDER
+ * BY "region", "no"".  In a view, rows may have keys that a collation takes for
+ * the same. */
+static void append_key_scan(struct buf *sql, const struct mapping *mapping,
+                            bool is_first)
+{
+    buf_append_string(sql, "SELECT ");
+    append_key_columns(sql, mapping, false);
+    buf_append_string(sql, " FROM ");
+    sqlite_append_name(sql, mapping->table);
+    for (size_t i = 0; i < mapping->n_keys && !is_first; i++) {
+        buf_append_string(sql, i == 0 ? " WHERE (" : "");
+        if (i + 1 == mapping->n_keys) {
+            append_key_columns(sql, mapping, mapping->is_view);
+            buf_append_string(sql, ") > (");
+        }
+    }
+    for (size_t i = 0; i < mapping->n_keys && !is_first; i++) {
+        buf_printf(sql, "%s?%zu", i == 0 ? "" : ", ", i + 1);
+    }
+    buf_append_string(sql, is_first ? " ORDER BY " : ") ORDER BY ");
+    append_key_columns(sql, mapping, mapping->is_view);
+}
+
+/* What a column of the key must be for the row to have one (mapping_split(),
+ * sqlite_row_is()): an integer or text; … */
+static void append_has_value(struct buf *sql, const struct mapping *mapping,
+                             size_t key)
+{
+    const size_t column = mapping->keys[key].column;
+    struct buf name = {0};
+
+    sqlite_append_name(&name, mapping->columns[column]);
+    const char *k = buf_string(&name);
+    buf_printf(sql, "typeof(%s) IN ('integer', 'text')", k);
+    switch (mapping->affinities[column]) {
+    case AFFINITY_TEXT:
+        break;
+    case AFFINITY_BLOB:
+        buf_printf(sql,
+                   " AND (typeof(%s) = 'integer' OR "
+                   "%s <> CAST(CAST(%s AS INTEGER) AS TEXT))",
+                   k, k, k);
+        break;
+    default:
+        buf_printf(sql, " AND %s <> ''", k);
+        break;
+    }
+    buf_destroy(&name);
+}
+
+/* … and without the text that ends it in the key. */
+static void append_ends(struct buf *sql, const struct mapping *mapping,
+                        size_t key)
+{
+    static const char digits[] = "0123456789abcdef";
+    const struct slice after = mapping->keys[key].after;
+    struct buf name = {0};
+    struct buf blob = {0};
+
+    sqlite_append_name(&name, mapping->columns[mapping->keys[key].column]);
+    buf_append_string(&blob, "x'");
+    for (size_t i = 0; i < after.size; i++) {
+        buf_append_char(&blob, digits[(unsigned char)after.data[i] >> 4]);
+        buf_append_char(&blob, digits[(unsigned char)after.data[i] & 15]);
+    }
+    buf_append_char(&blob, '\'');
+    buf_printf(sql,
+               " AND instr(CAST(%s || CAST(%s AS TEXT) AS BLOB), %s) = "
+               "length(CAST(%s AS BLOB)) + 1",
+               buf_string(&name), buf_string(&blob), buf_string(&blob),
+               buf_string(&name));
+    buf_destroy(&name);
+    buf_destroy(&blob);
+}
+
+static void append_count(struct buf *sql, const struct mapping *mapping,
+                         bool all_have_keys)
+{
+    buf_append_string(sql, "SELECT count(*) FROM ");
+    sqlite_append_name(sql, mapping->table);
+    for (size_t i = 0; i < mapping->n_keys && !all_have_keys; i++) {
+        buf_append_string(sql, i == 0 ? " WHERE " : " AND ");
+        append_has_value(sql, mapping, i);
+        if (i + 1 < mapping->n_keys) {
+            append_ends(sql, mapping, i);
+        }
+    }
+}
+
 /* ---- statements ---- */
+
+/* A name of the rowid of 'mapping' that no column has; NULL if it has none. */
+static const char *name_of_rowid(struct sqlite3 *db,
+                                 const struct mapping *mapping)
+{
+    static const char *const names[] = {"rowid", "_rowid_", "oid"};
+
+    for (size_t i = 0; i < ARRAY_LEN(names) && !mapping->is_view; i++) {
+        struct sqlite3_stmt *statement = NULL;
+        struct buf sql = {0};
+        const char *type = NULL;
+        int pk = 0;
+        /* The same for a column of that name, which is only right if it is the
+         * rowid, and for the rowid itself. */
+        const bool is_column = sqlite3_table_column_metadata(
+                                   db, "main", mapping->table, names[i], &type,
+                                   NULL, NULL, &pk, NULL) == SQLITE_OK;
+        buf_printf(&sql, "SELECT %s FROM ", names[i]);
+        sqlite_append_name(&sql, mapping->table);
+        const bool usable =
+            (!is_column ||
+             (pk == 1 && sqlite3_stricmp(type, "INTEGER") == 0)) &&
+            sqlite3_prepare_v2(db, buf_string(&sql), -1, &statement, NULL) ==
+                SQLITE_OK;
+        sqlite3_finalize(statement);
+        buf_destroy(&sql);
+        if (usable) {
+            return names[i];
+        }
+    }
+    return NULL;
+}
+
+/* True if no row can be without a key: integers that are never NULL. */
+static bool all_have_keys(struct sqlite3 *db, const struct mapping *mapping)
+{
+    int not_null = 0;
+    int in_pk = 0;
+
+    return mapping->integer_key &&
+           sqlite3_table_column_metadata(
+               db, "main", mapping->table,
+               mapping->columns[mapping->keys[0].column], NULL, NULL, &not_null,
+               &in_pk, NULL) == SQLITE_OK &&
+           (not_null != 0 || in_pk != 0);
+}
 
 static enum err prepare_mapping(struct engine_reader *reader,
                                 const struct mapping *mapping,
                                 struct buf *detail)
 {
-    const size_t i = mapping->index;
+    struct sqlite_row_scan *scan = &reader->row_scans[mapping->index];
+    const char *rowid = name_of_rowid(reader->db, mapping);
     struct buf sql = {0};
+    enum err err = ERR_OK;
 
-    buf_append_string(&sql, "SELECT ");
-    sqlite_append_name(&sql, mapping->columns[mapping->keys[0].column]);
-    buf_append_string(&sql, " FROM ");
-    sqlite_append_name(&sql, mapping->table);
-    buf_append_string(&sql, " WHERE ");
-    sqlite_append_name(&sql, mapping->columns[mapping->keys[0].column]);
-    buf_append_string(&sql, " >= ?1 ORDER BY ");
-    sqlite_append_name(&sql, mapping->columns[mapping->keys[0].column]);
-    enum err err = sqlite_prepare(reader->db, buf_string(&sql),
-                                  &reader->row_scans[i], detail);
-    if (err == ERR_OK) {
+    if (rowid != NULL) {
+        append_rowid_scan(&sql, mapping, rowid);
+        err = sqlite_prepare(reader->db, buf_string(&sql), &scan->by_rowid,
+                             detail);
+    } else {
+        append_key_scan(&sql, mapping, true);
+        err =
+            sqlite_prepare(reader->db, buf_string(&sql), &scan->first, detail);
         buf_clear(&sql);
-        buf_append_string(&sql, "SELECT count(*) FROM ");
-        sqlite_append_name(&sql, mapping->table);
-        err = sqlite_prepare(reader->db, buf_string(&sql),
-                             &reader->row_counts[i], detail);
+        append_key_scan(&sql, mapping, false);
+        if (err == ERR_OK) {
+            err = sqlite_prepare(reader->db, buf_string(&sql), &scan->next,
+                                 detail);
+        }
+    }
+    buf_clear(&sql);
+    append_count(&sql, mapping, all_have_keys(reader->db, mapping));
+    if (err == ERR_OK) {
+        err =
+            sqlite_prepare(reader->db, buf_string(&sql), &scan->count, detail);
     }
     buf_destroy(&sql);
     return err;
 }
 
+static enum err prepare_plain(struct engine_reader *reader, struct buf *detail)
+{
+    const enum err err = sqlite_prepare(reader->db,
+                                        "SELECT id, key, expires_ms "
+                                        "FROM bookd_plain "
+                                        "WHERE id >= ?1 ORDER BY id",
+                                        &reader->plain_scan, detail);
+
+    /* The index on expires_ms holds only keys that expire. */
+    return err != ERR_OK
+               ? err
+               : sqlite_prepare(reader->db,
+                                "SELECT (SELECT count(*) FROM bookd_plain) - "
+                                "(SELECT count(*) FROM bookd_plain "
+                                "WHERE expires_ms <= ?1)",
+                                &reader->plain_count, detail);
+}
+
 enum err sqlite_scan_prepare(struct engine_reader *reader, struct buf *detail)
 {
     const struct mappings *mappings = reader->mappings;
+    enum err err = ERR_OK;
 
     reader->row_scans = xcalloc(mappings->count, sizeof(*reader->row_scans));
-    reader->row_counts = xcalloc(mappings->count, sizeof(*reader->row_counts));
-    enum err err = sqlite_prepare(reader->db,
-                                  "SELECT id, key, expires_ms "
-                                  "FROM bookd_plain "
-                                  "WHERE id >= ?1 ORDER BY id",
-                                  &reader->plain_scan, detail);
-    if (err == ERR_OK) {
-        /* The index on expires_ms holds only keys that expire. */
-        err = sqlite_prepare(reader->db,
-                             "SELECT (SELECT count(*) FROM bookd_plain) - "
-                             "(SELECT count(*) FROM bookd_plain "
-                             "WHERE expires_ms <= ?1)",
-                             &reader->plain_count, detail);
+    if (reader->has_plain) {
+        err = prepare_plain(reader, detail);
     }
     for (size_t i = 0; i < mappings->count && err == ERR_OK; i++) {
         if (reader->database->misfits[i] == NULL) {
@@ -261,18 +585,18 @@ enum err sqlite_scan_prepare(struct engine_reader *reader, struct buf *detail)
 
 void sqlite_scan_finalize(struct engine_reader *reader)
 {
-    for (size_t i = 0; i < reader->mappings->count; i++) {
-        if (reader->row_scans != NULL) {
-            sqlite3_finalize(reader->row_scans[i]);
-            sqlite3_finalize(reader->row_counts[i]);
-        }
+    for (size_t i = 0; reader->row_scans != NULL && i < reader->mappings->count;
+         i++) {
+        struct sqlite_row_scan *scan = &reader->row_scans[i];
+        sqlite3_finalize(scan->by_rowid);
+        sqlite3_finalize(scan->first);
+        sqlite3_finalize(scan->next);
+        sqlite3_finalize(scan->count);
     }
     sqlite3_finalize(reader->plain_scan);
     sqlite3_finalize(reader->plain_count);
     free(reader->row_scans);
-    free(reader->row_counts);
     reader->row_scans = NULL;
-    reader->row_counts = NULL;
     reader->plain_scan = NULL;
     reader->plain_count = NULL;
 }

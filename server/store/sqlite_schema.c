@@ -3,12 +3,16 @@
  * The database file at start: found, created, or refused with a sentence that
  * says which file, what is wrong and what to do.
  *
- *     nothing there, or empty    created: schema and seeds in one transaction,
- *                                so that a crash leaves all of it or none
+ *     nothing there, or empty    created: schema, seeds and change feed in one
+ *                                transaction
  *     ours, of this version      used
- *     ours, of another version   ERR_STORE_VERSION
- *     anybody else's             ERR_STORE_FOREIGN; bookd never adds its tables
- *                                to a database that has others
+ *     ours, of an older version  brought up to date in one transaction
+ *     ours, of a newer version   ERR_STORE_VERSION
+ *     anybody else's             used as it is, if that is possible: nothing is
+ *                                added to it but by the functions at the end,
+ *                                which the administrator calls
+ *
+ * And the mappings are completed by what the tables are (sqlite_mapping.c).
  *
  * Only the header and the schema are looked at: a damaged page elsewhere shows
  * when it is read, as an error of that read.
@@ -26,46 +30,7 @@
 #include <sqlite3.h>
 
 #include "common/mem.h"
-
-/* Grows with every change to the tables below. */
-#define SCHEMA_VERSION 1
-
-/* Makes file(1) show whose file it is: "book" in ASCII. */
-#define APPLICATION_ID "0x626f6f6b"
-
-/* The ids of bookd_plain are what cursors of walks speak of; declared, so that
- * VACUUM leaves them alone.  STRICT: a column holds what it was declared to. */
-static const char schema_sql[] =
-    "PRAGMA application_id = " APPLICATION_ID ";"
-    "CREATE TABLE bookd_meta("
-    "    name TEXT PRIMARY KEY,"
-    "    value TEXT NOT NULL"
-    ") STRICT, WITHOUT ROWID;"
-    "CREATE TABLE bookd_plain("
-    "    id INTEGER PRIMARY KEY,"
-    "    key BLOB NOT NULL UNIQUE,"
-    "    value BLOB NOT NULL,"
-    "    expires_ms INTEGER" /* Wall clock; NULL: never. */
-    ") STRICT;"
-    "CREATE INDEX bookd_plain_expires ON bookd_plain(expires_ms)"
-    "    WHERE expires_ms IS NOT NULL;"
-    "CREATE TABLE books("
-    "    id INTEGER PRIMARY KEY,"
-    "    title TEXT NOT NULL,"
-    "    author TEXT,"
-    "    year INTEGER"
-    ") STRICT;";
-
-static const struct {
-    int id;
-    const char *title;
-    const char *author;
-    int year;
-} seeds[] = {
-#define BOOK(id, title, author, year) {id, title, author, year},
-#include "server/store/seed.def"
-#undef BOOK
-};
+#include "server/store/mapping_set.h"
 
 /* ---- the file ---- */
 
@@ -139,110 +104,163 @@ static enum err check_file(const char *path, struct buf *detail)
 
 /* ---- what is in it ---- */
 
-/* The integer in the first column of the first row of 'sql'; false if there is
- * no row. */
-static enum err query_number(struct sqlite3 *db, const char *sql, bool *found,
-                             int64_t *number, struct buf *detail)
+/* Fails with a sentence if this bookd cannot use the file. */
+static enum err check_version(enum sqlite_contents contents, int64_t version,
+                              struct buf *detail)
+{
+    if (contents == CONTENTS_OURS &&
+        (version < 1 || version > SQLITE_SCHEMA_VERSION)) {
+        buf_printf(detail,
+                   "has schema version %lld, this bookd knows version %d; "
+                   "start the bookd that wrote it, or name another file",
+                   (long long)version, SQLITE_SCHEMA_VERSION);
+        return ERR_STORE_VERSION;
+    }
+    return ERR_OK;
+}
+
+static enum err read_journal_mode(struct sqlite3 *db, const char *sql,
+                                  bool *has_log, struct buf *detail)
 {
     struct sqlite3_stmt *statement = NULL;
     enum err err = sqlite_prepare(db, sql, &statement, detail);
 
     if (err == ERR_OK) {
-        const int code = sqlite3_step(statement);
-        *found = code == SQLITE_ROW;
-        if (code == SQLITE_ROW) {
-            *number = sqlite3_column_int64(statement, 0);
-        } else if (code != SQLITE_DONE) {
+        if (sqlite3_step(statement) != SQLITE_ROW) {
             err = sqlite_failed(db, detail);
+        } else {
+            *has_log = strcmp((const char *)sqlite3_column_text(statement, 0),
+                              "wal") == 0;
         }
     }
     sqlite3_finalize(statement);
     return err;
 }
 
-enum contents { NOTHING, OURS, OTHERS };
-
-static enum err look_inside(struct sqlite3 *db, enum contents *contents,
-                            int64_t *version, struct buf *detail)
+static enum err use_log(struct sqlite3 *db, struct buf *detail)
 {
-    int64_t n_tables = 0;
-    int64_t n_meta = 0;
-    bool found = false;
+    bool has_log = false;
+    const enum err err =
+        read_journal_mode(db, "PRAGMA journal_mode = WAL", &has_log, detail);
 
-    enum err err = query_number(db, "SELECT count(*) FROM sqlite_schema",
-                                &found, &n_tables, detail);
+    if (err == ERR_OK && !has_log) {
+        buf_append_string(detail, "this file system cannot hold a "
+                                  "write-ahead log");
+        return ERR_STORE_DOWN;
+    }
+    return err;
+}
+
+/* A file of others has to be as bookd needs it. */
+static enum err check_foreign(struct sqlite3 *db, const char *path,
+                              const struct engine_options *options,
+                              struct buf *detail)
+{
+    bool has_log = false;
+    bool has_plain = false;
+    enum err err =
+        read_journal_mode(db, "PRAGMA journal_mode", &has_log, detail);
+
+    if (err == ERR_OK && !has_log) {
+        buf_printf(detail,
+                   "is a database of another program and has no write-ahead "
+                   "log, without which its readers and writers would wait for "
+                   "each other; if they can live with one, run: "
+                   "sqlite3 '%s' 'PRAGMA journal_mode = WAL'",
+                   path);
+        return ERR_INVALID;
+    }
     if (err == ERR_OK) {
-        err = query_number(db,
-                           "SELECT count(*) FROM sqlite_schema "
-                           "WHERE type = 'table' AND name = 'bookd_meta'",
-                           &found, &n_meta, detail);
+        err = sqlite_table_exists(db, "bookd_plain", &has_plain, detail);
     }
-    if (err == ERR_OK && n_meta > 0) {
-        err = query_number(
-            db, "SELECT value FROM bookd_meta WHERE name = 'schema_version'",
-            &found, version, detail);
-        found = found && err == ERR_OK;
-    } else {
-        found = false;
+    if (err == ERR_OK && options->plain_keys && !has_plain) {
+        buf_append_string(detail,
+                          "is a database of another program, without a table "
+                          "for plain keys; write 'plain-writes none' to keep "
+                          "these in memory, or run bookd --install-plain-keys "
+                          "with this configuration");
+        return ERR_INVALID;
     }
-    *contents = found ? OURS : n_tables == 0 ? NOTHING : OTHERS;
     return err;
 }
 
 /* ---- creating ---- */
 
-static enum err insert_seeds(struct sqlite3 *db, struct buf *detail)
+static enum err complete_mappings(struct sqlite3 *db,
+                                  const struct engine_options *options,
+                                  bool foreign, struct buf *detail)
 {
-    struct sqlite3_stmt *insert = NULL;
-    enum err err = sqlite_prepare(
-        db, "INSERT INTO books(id, title, author, year) VALUES(?1, ?2, ?3, ?4)",
-        &insert, detail);
-
-    for (size_t i = 0; i < ARRAY_LEN(seeds) && err == ERR_OK; i++) {
-        sqlite3_bind_int(insert, 1, seeds[i].id);
-        sqlite_bind_text(insert, 2, slice_from_string(seeds[i].title));
-        sqlite_bind_text(insert, 3, slice_from_string(seeds[i].author));
-        sqlite3_bind_int(insert, 4, seeds[i].year);
-        err = sqlite_execute(db, insert, detail);
-    }
-    sqlite3_finalize(insert);
-    return err;
+    return options->tables == NULL
+               ? ERR_OK
+               : sqlite_mappings_complete(db, options->tables, foreign, detail);
 }
 
-static enum err insert_version(struct sqlite3 *db, struct buf *detail)
+static const struct mappings *mappings_of(const struct engine_options *options)
 {
-    struct buf sql = {0};
+    return options->tables != NULL ? mapping_set_mappings(options->tables)
+                                   : options->mappings;
+}
 
-    buf_printf(&sql,
-               "INSERT INTO bookd_meta(name, value) "
-               "VALUES('schema_version', '%d')",
-               SCHEMA_VERSION);
-    const enum err err = sqlite_run(db, buf_string(&sql), detail);
-    buf_destroy(&sql);
+/* The feed of books, of a file that has just been made or brought up to date.
+ */
+static enum err install_own_feed(struct sqlite3 *db,
+                                 const struct engine_options *options,
+                                 struct buf *detail)
+{
+    const struct mappings *mappings = mappings_of(options);
+    struct buf report = {0};
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; i < mappings->count && err == ERR_OK; i++) {
+        const struct mapping *mapping = &mappings->list[i];
+        if (strcmp(mapping->table, "books") == 0) {
+            err = sqlite_feed_install(db, &mapping, 1, &report, detail);
+        }
+    }
+    buf_destroy(&report);
     return err;
 }
 
 /* With the write lock held: two that start at once do not both create. */
-static enum err create_if_empty(struct sqlite3 *db, bool seed,
-                                struct buf *detail)
+static enum err make_current(struct sqlite3 *db,
+                             const struct engine_options *options,
+                             struct buf *detail)
 {
-    enum contents contents;
-    int64_t version;
+    enum sqlite_contents contents;
+    int64_t version = 0;
+    enum err err = sqlite_look_inside(db, &contents, &version, detail);
+    const bool is_new = err == ERR_OK && contents == CONTENTS_NOTHING;
+    const bool is_old = err == ERR_OK && contents == CONTENTS_OURS &&
+                        version < SQLITE_SCHEMA_VERSION;
+
+    if (is_new) {
+        err = sqlite_create(db, options->seed_books, detail);
+    } else if (is_old) {
+        err = sqlite_upgrade(db, detail);
+    }
+    if (err == ERR_OK) {
+        err =
+            complete_mappings(db, options, contents == CONTENTS_OTHERS, detail);
+    }
+    return err == ERR_OK && (is_new || is_old)
+               ? install_own_feed(db, options, detail)
+               : err;
+}
+
+/* Runs 'make' in a transaction, all or nothing. */
+static enum err in_transaction(struct sqlite3 *db,
+                               const struct engine_options *options,
+                               enum err (*make)(struct sqlite3 *db,
+                                                const struct engine_options *o,
+                                                struct buf *detail),
+                               struct buf *detail)
+{
     enum err err = sqlite_run(db, "BEGIN IMMEDIATE", detail);
 
     if (err != ERR_OK) {
         return err;
     }
-    err = look_inside(db, &contents, &version, detail);
-    if (err == ERR_OK && contents == NOTHING) {
-        err = sqlite_run(db, schema_sql, detail);
-        if (err == ERR_OK) {
-            err = insert_version(db, detail);
-        }
-        if (err == ERR_OK && seed) {
-            err = insert_seeds(db, detail);
-        }
-    }
+    err = make(db, options, detail);
     if (err == ERR_OK) {
         err = sqlite_run(db, "COMMIT", detail);
     }
@@ -252,55 +270,36 @@ static enum err create_if_empty(struct sqlite3 *db, bool seed,
     return err;
 }
 
-static enum err use_log(struct sqlite3 *db, struct buf *detail)
-{
-    struct sqlite3_stmt *statement = NULL;
-    enum err err =
-        sqlite_prepare(db, "PRAGMA journal_mode = WAL", &statement, detail);
-
-    if (err == ERR_OK) {
-        if (sqlite3_step(statement) != SQLITE_ROW) {
-            err = sqlite_failed(db, detail);
-        } else if (strcmp((const char *)sqlite3_column_text(statement, 0),
-                          "wal") != 0) {
-            buf_append_string(detail, "this file system cannot hold a "
-                                      "write-ahead log");
-            err = ERR_STORE_DOWN;
-        }
-    }
-    sqlite3_finalize(statement);
-    return err;
-}
-
-static enum err check_contents(struct sqlite3 *db, bool seed,
+static enum err check_contents(struct sqlite3 *db, const char *path,
+                               const struct engine_options *options,
                                struct buf *detail)
 {
-    enum contents contents;
+    enum sqlite_contents contents;
     int64_t version = 0;
-    enum err err = look_inside(db, &contents, &version, detail);
+    enum err err = sqlite_look_inside(db, &contents, &version, detail);
 
-    if (err == ERR_OK && contents == NOTHING) {
-        err = create_if_empty(db, seed, detail);
-        if (err == ERR_OK) {
-            err = look_inside(db, &contents, &version, detail);
-        }
+    if (err == ERR_OK) {
+        err = check_version(contents, version, detail);
+    }
+    if (err == ERR_OK && contents == CONTENTS_OTHERS) {
+        err = check_foreign(db, path, options, detail);
     }
     if (err != ERR_OK) {
         return err;
     }
-    if (contents != OURS) {
-        buf_append_string(detail, "is a database of another program; bookd "
-                                  "needs a file of its own");
-        return ERR_STORE_FOREIGN;
+    if (contents == CONTENTS_OTHERS || version == SQLITE_SCHEMA_VERSION) {
+        err =
+            complete_mappings(db, options, contents == CONTENTS_OTHERS, detail);
+    } else {
+        err = in_transaction(db, options, make_current, detail);
     }
-    if (version != SCHEMA_VERSION) {
-        buf_printf(detail,
-                   "has schema version %lld, this bookd knows version %d; "
-                   "start the bookd that wrote it, or name another file",
-                   (long long)version, SCHEMA_VERSION);
-        return ERR_STORE_VERSION;
+    if (err == ERR_OK && contents != CONTENTS_OTHERS) {
+        err = use_log(db, detail);
     }
-    return use_log(db, detail);
+    if (err == ERR_OK) {
+        sqlite_feed_complain(db, mappings_of(options));
+    }
+    return err;
 }
 
 /* ---- the engine's open and close ---- */
@@ -326,61 +325,76 @@ void sqlite_explain(const char *path, enum err err, struct buf *reason,
     buf_printf(detail, "%s: %s%s", path, buf_string(reason), advice(err));
 }
 
+/* Opens the file once, to see to its contents.  A file that is there is
+ * claimed before anything in it is changed. */
 static enum err open_file(const char *path,
-                          const struct engine_options *options,
+                          const struct engine_options *options, int *claim,
                           struct buf *detail)
 {
     struct buf reason = {0};
     struct sqlite3 *db = NULL;
     enum err err = check_file(path, detail);
 
+    if (err == ERR_OK && access(path, F_OK) == 0) {
+        err = sqlite_claim(path, claim, detail);
+    }
     if (err != ERR_OK) {
         return err;
     }
     err =
         sqlite_connect(path, CONNECT_OPENER, options->durability, &db, &reason);
     if (err == ERR_OK) {
-        err = check_contents(db, options->seed_books, &reason);
+        err = check_contents(db, path, options, &reason);
     }
     if (err != ERR_OK) {
         sqlite_explain(path, err, &reason, detail);
     }
     sqlite_disconnect(db);
     buf_destroy(&reason);
-    return err;
+    return err == ERR_OK && *claim < 0 ? sqlite_claim(path, claim, detail)
+                                       : err;
 }
 
-enum err sqlite_open(struct engine_database **databasep,
-                     const struct engine_options *options, struct buf *detail)
+enum err sqlite_path(const struct engine_options *options, struct buf *path,
+                     struct buf *detail)
 {
-    struct buf path = {0};
-
     if (options->location[0] == '\0') {
         buf_append_string(detail, "'store sqlite:' names no file; write "
                                   "'store sqlite:PATH'");
         return ERR_INVALID;
     }
     /* "./" keeps SQLite from seeing more than a path: ":memory:", "file:…". */
-    buf_append_string(&path, options->location[0] == '/' ? "" : "./");
-    buf_append_string(&path, options->location);
+    buf_append_string(path, options->location[0] == '/' ? "" : "./");
+    buf_append_string(path, options->location);
+    return ERR_OK;
+}
 
+enum err sqlite_open(struct engine_database **databasep,
+                     const struct engine_options *options, struct buf *detail)
+{
+    struct buf path = {0};
     int claim = -1;
-    enum err err = open_file(buf_string(&path), options, detail);
+    enum err err = sqlite_path(options, &path, detail);
+
     if (err == ERR_OK) {
-        err = sqlite_claim(buf_string(&path), &claim, detail);
+        err = open_file(buf_string(&path), options, &claim, detail);
     }
     if (err == ERR_OK) {
+        const struct mappings *mappings = mappings_of(options);
         struct engine_database *database = xmalloc(sizeof(*database));
         *database = (struct engine_database){
             .path = xslicedup(buf_slice(&path)),
             .claim = claim,
             .index = -1,
-            .mappings = options->mappings,
+            .mappings = mappings,
             .durability = options->durability,
-            .misfits = xcalloc(options->mappings->count, sizeof(char *)),
+            .misfits = xcalloc(mappings->count, sizeof(char *)),
+            .places = sqlite_places_new(),
         };
         sqlite_gate_init(&database->gate);
         *databasep = database;
+    } else if (claim >= 0) {
+        close(claim);
     }
     buf_destroy(&path);
     return err;
@@ -398,6 +412,7 @@ void sqlite_close(struct engine_database *database)
         free(database->misfits[i]);
     }
     free(database->misfits);
+    sqlite_places_free(database->places);
     sqlite_gate_destroy(&database->gate);
     free(database->path);
     free(database);

@@ -17,6 +17,7 @@
 #include "server/admin/config.h"
 #include "server/store/deadletter_internal.h"
 #include "server/store/engine.h"
+#include "server/store/mapping_set.h"
 #include "server/store/pool.h"
 #include "server/store/watcher.h"
 #include "server/store/writer.h"
@@ -74,19 +75,31 @@ static enum err choose_engine(struct store *store,
     return store->engine == NULL ? ERR_INVALID : ERR_OK;
 }
 
+static struct engine_options
+database_options(struct store *store, const struct store_options *options)
+{
+    const struct config *config = options->config;
+
+    return (struct engine_options){
+        .location = buf_string(&store->location),
+        .tables = options->tables,
+        .mappings = options->mappings,
+        .seed_books = config_switch(config, CONFIG_seed_books),
+        .plain_keys = config_number(config, CONFIG_plain_writes) != WRITES_NONE,
+        .durability = (int)config_number(config, CONFIG_store_durability),
+    };
+}
+
 static enum err open_parts(struct store *store,
                            const struct store_options *options,
                            struct buf *detail)
 {
-    const struct engine_options database = {
-        .location = buf_string(&store->location),
-        .mappings = options->mappings,
-        .seed_books = config_switch(options->config, CONFIG_seed_books),
-        .durability =
-            (int)config_number(options->config, CONFIG_store_durability),
-    };
+    const struct engine_options database = database_options(store, options);
 
     enum err err = store->engine->open(&store->database, &database, detail);
+    if (err == ERR_OK && options->tables != NULL) {
+        store->mappings = mapping_set_mappings(options->tables);
+    }
     if (err == ERR_OK) {
         const struct store_writer_options writer = {
             .engine = store->engine,
@@ -158,6 +171,26 @@ enum err store_close(struct store *store)
     buf_destroy(&store->location);
     free(store);
     return lost;
+}
+
+enum err store_maintain(const struct store_options *options,
+                        enum store_task task, struct buf *report,
+                        struct buf *detail)
+{
+    struct store store = {.engine = NULL}; /* Never opened. */
+    enum err err = choose_engine(&store, options, detail);
+
+    if (err == ERR_OK && store.engine->maintain == NULL) {
+        buf_printf(detail, "'store %s:' has nothing of the kind",
+                   store.engine->scheme);
+        err = ERR_INVALID;
+    } else if (err == ERR_OK) {
+        const struct engine_options database =
+            database_options(&store, options);
+        err = store.engine->maintain(&database, task, report, detail);
+    }
+    buf_destroy(&store.location);
+    return err;
 }
 
 /* For the watcher. */

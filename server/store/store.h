@@ -37,6 +37,7 @@
 
 struct config;
 struct engine;
+struct mapping_set;
 struct store;
 struct store_pool;
 
@@ -171,19 +172,29 @@ struct store_write {
      * others of its transaction alone. */
     store_write_done_fn *done;
 
-    /* Results, valid in done(). */
+    /* Results, valid in done(), and from logged() on.  A logged put that does
+     * not decide() counts as changed: nobody has looked what was there. */
     int64_t n_changed; /* Rows or keys that existed before: deleted, updated. */
     int64_t n_created; /* Rows or keys that did not exist before. */
     int64_t
         n_new_fields; /* STORE_SET_COLUMNS: fields that were NULL or absent. */
 
     /* Private to the store. */
-    struct store_write *next;
+    struct store_write *next;  /* Of those that wait. */
+    struct store_write *chain; /* Of a fold. */
+    struct store_write *under; /* Logged in the same transaction before it. */
+    uint64_t hash;             /* Of a plain key. */
+    size_t index;              /* Among those that go from the log into … */
+    int64_t place;             /* … the table, and where there. */
     int64_t queued_us;
     size_t n_bytes; /* That clients sent, for all of a group. */
     int64_t letter; /* The id it is set aside under, or 0. */
     enum err result;
     bool undecided;   /* 'result' is what decide() said. */
+    bool folded;      /* A later one says all. */
+    bool staged;      /* In the log of the transaction under way. */
+    bool in_log;      /* In the log, and not yet in the table … */
+    bool absorbed;    /* … but in the transaction under way. */
     char *error_text; /* Owned by the store until after done(). */
     struct store_submitted *submitted; /* Likewise: what decide() may change. */
 };
@@ -232,7 +243,9 @@ enum err store_walk_start(struct store *store, struct store_walk *walk);
 
 struct store_options {
     const struct config *config;     /* Borrowed: limits, delay, durability. */
-    const struct mappings *mappings; /* Borrowed. */
+    struct mapping_set *tables;      /* Borrowed; completed by store_open().  Or
+                                    NULL: then it is 'mappings', … */
+    const struct mappings *mappings; /* … borrowed. */
     struct timers *timers;           /* Borrowed. */
     const struct engine *engine; /* NULL: chosen by the scheme of 'store'. */
 };
@@ -251,6 +264,21 @@ enum err store_open(struct store **storep, const struct store_options *options,
  * or a slot), checkpoints, joins.  An error says why writes that were accepted
  * had to be given up; each was told so.  store_close(NULL) is fine. */
 enum err store_close(struct store *store);
+
+/* ---- what is done to a database on request ---- */
+
+enum store_task {
+    STORE_INSTALL_FEED, /* Triggers that write changes down. */
+    STORE_REMOVE_FEED,
+    STORE_INSTALL_PLAIN /* A table for plain keys. */
+};
+
+/* Does 'task' to the database that 'options' name, all or nothing, and tells in
+ * 'report' what was done, a line each.  Errors: as store_open(). */
+NODISCARD
+enum err store_maintain(const struct store_options *options,
+                        enum store_task task, struct buf *report,
+                        struct buf *detail);
 
 /* ---- changes by others ---- */
 
