@@ -4,10 +4,10 @@
  * -Wthread-safety and ranked.
  *
  * Every lock has a rank.  A thread may only take a lock of a higher rank than
- * any it holds, so no cycle of waiting threads can form.  Exceptions: locks of
- * rank LOCK_CHAN may be held together, and those of LOCK_FLIGHT, and those of
- * LOCK_SHARD, if taken in the order of ascending addresses: a select looks at
- * all its channels at once, and a group of writes at all its keys.
+ * any it holds, so no cycle of waiting threads can form.  Two exceptions: locks
+ * of rank LOCK_CHAN, or of rank LOCK_FLIGHT, may be held together, if taken in
+ * the order of ascending addresses: a select looks at all its channels at once,
+ * and a group of writes touches all its keys at once.
  *
  * Debug builds keep the held locks of each thread and abort with both names
  * when the rule is broken, when a lock is taken twice (a read lock too), or

@@ -193,73 +193,121 @@ enum err cache_put(struct cache *cache, struct slice key, uint64_t hash,
     return ERR_OK;
 }
 
-/* ---- several keys ---- */
+/* ---- several keys ----
+ *
+ * The old copies are hidden, the new ones put while hidden, and then shown one
+ * by one.  So who finds a new one may miss another, but finds no old one any
+ * more; and what fails is taken back unseen. */
 
-static int by_shard(const void *a, const void *b)
-{
-    const struct shard *const first = ((const struct shard_change *)a)->shard;
-    const struct shard *const next = ((const struct shard_change *)b)->shard;
+/* One key of several. */
+struct change {
+    struct key key;
+    struct shard *shard;
+    struct entry *entry; /* NULL: the copy is removed. */
+    struct entry *old;
+    uint64_t *version; /* Where that of the entry goes. */
+};
 
-    return (first > next) - (first < next);
-}
-
-/* Makes the entry of an item that is put; what it takes goes to '*size'. */
-static enum err prepare(struct cache *cache, struct cache_item *item,
-                        struct shard_change *change, size_t *size)
-{
-    *change = (struct shard_change){.key = key_of(cache, item->key, item->hash),
-                                    .version = &item->copy.version,
-                                    .shard = shard_of(cache, item->hash)};
-    if (item->remove) {
-        return ERR_OK;
-    }
-    assert(item->copy.dirty || item->copy.memory_only);
-    if (item->key.size > ENTRY_PART_MAX || item->bytes.size > ENTRY_PART_MAX) {
-        return ERR_TOO_BIG;
-    }
-    *size += entry_request(item->key, &item->copy, item->bytes);
-    change->entry = entry_new(&change->key, &item->copy, item->bytes);
-    return change->entry != NULL ? ERR_OK : ERR_NOMEM;
-}
-
-static enum err prepare_all(struct cache *cache, struct cache_item *items,
-                            struct shard_change *changes, size_t n,
-                            size_t *size)
+/* Makes the entries of the items that are put. */
+static enum err prepare(struct cache *cache, struct cache_item *items,
+                        struct change *changes, size_t n, size_t *size)
 {
     size_t dirty_size = 0;
-    enum err err = ERR_OK;
 
     *size = 0;
-    for (size_t i = 0; i < n && err == ERR_OK; i++) {
-        const size_t before = *size;
-        err = prepare(cache, &items[i], &changes[i], size);
-        dirty_size += items[i].copy.dirty ? *size - before : 0;
+    for (size_t i = 0; i < n; i++) {
+        struct cache_item *item = &items[i];
+        changes[i] = (struct change){
+            .key = key_of(cache, item->key, item->hash),
+            .shard = shard_of(cache, item->hash),
+            .version = &item->copy.version,
+        };
+        if (item->remove) {
+            continue;
+        }
+        if (item->key.size > ENTRY_PART_MAX ||
+            item->bytes.size > ENTRY_PART_MAX) {
+            return ERR_TOO_BIG;
+        }
+        const size_t one = entry_request(item->key, &item->copy, item->bytes);
+        *size += one;
+        dirty_size += item->copy.dirty ? one : 0;
+        changes[i].entry = entry_new(&changes[i].key, &item->copy, item->bytes);
+        if (changes[i].entry == NULL) {
+            return ERR_NOMEM;
+        }
     }
-    if (err == ERR_OK && *size > budget_load(&cache->budget.max_bytes)) {
-        err = ERR_TOO_BIG;
+    if (*size > budget_load(&cache->budget.max_bytes)) {
+        return ERR_TOO_BIG;
     }
-    if (err == ERR_OK && dirty_size > 0 && !may_pin(cache, dirty_size)) {
-        err = ERR_NOMEM;
+    return dirty_size == 0 || may_pin(cache, dirty_size) ? ERR_OK : ERR_NOMEM;
+}
+
+static void hide_all(struct change *changes, size_t n, bool hidden)
+{
+    for (size_t i = 0; i < n; i++) {
+        (void)shard_hide(changes[i].shard, &changes[i].key, hidden);
     }
-    return err;
+}
+
+static void take_back(struct change *changes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct change *c = &changes[i];
+        if (c->entry != NULL &&
+            !shard_restore(c->shard, &c->key, c->entry, c->old)) {
+            c->entry = NULL;
+        }
+    }
+}
+
+static enum err put_hidden(struct change *changes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct change *c = &changes[i];
+        if (c->entry != NULL &&
+            !shard_exchange(c->shard, &c->key, c->entry, &c->old, c->version)) {
+            take_back(changes, i);
+            return ERR_NOMEM;
+        }
+    }
+    return ERR_OK;
+}
+
+/* Removals come last, as they cannot fail, nor be taken back. */
+static void show(struct change *changes, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct change *c = &changes[i];
+        if (c->entry == NULL) {
+            (void)shard_remove(c->shard, &c->key, REMOVE_ANY);
+        }
+        entry_free(c->old);
+    }
+    hide_all(changes, n, false);
 }
 
 enum err cache_put_many(struct cache *cache, struct cache_item *items, size_t n)
 {
-    struct shard_change *changes = try_malloc(n * sizeof(*changes));
+    struct change *changes = try_malloc(n * sizeof(*changes));
     size_t size;
 
     if (changes == NULL) {
         return ERR_NOMEM;
     }
     memset(changes, 0, n * sizeof(*changes));
-    enum err err = prepare_all(cache, items, changes, n, &size);
+    enum err err = prepare(cache, items, changes, n, &size);
     if (err == ERR_OK) {
-        qsort(changes, n, sizeof(*changes), by_shard);
-        err = shards_change(changes, n) ? ERR_OK : ERR_NOMEM;
+        hide_all(changes, n, true);
+        err = put_hidden(changes, n);
+        if (err == ERR_OK) {
+            show(changes, n);
+        } else {
+            hide_all(changes, n, false);
+        }
     }
-    for (size_t i = 0; i < n; i++) {
-        entry_free(err == ERR_OK ? changes[i].replaced : changes[i].entry);
+    for (size_t i = 0; i < n && err != ERR_OK; i++) {
+        entry_free(changes[i].entry);
     }
     free(changes);
     if (err == ERR_OK) {

@@ -98,11 +98,12 @@ struct cache_item {
     bool remove;      /* The key is to have no copy. */
 };
 
-/* Puts all of 'items', of different keys, or none: who reads finds all of them
- * as they were, or all as they are now.  Errors: as cache_put(), where a copy
- * that cannot be kept is always one.  After an error all is as before.
- * Each is dirty or memory-only, or to be removed.
- * Thread: any; holds all the shards of the items at once. */
+/* Puts all of 'items', of different keys, or none.  Who finds one of them as it
+ * is now finds no other as it was, but may miss it before this returns: the
+ * caller has those who miss wait and look again, and keeps others from putting
+ * copies of these keys.  Errors: as cache_put(), where a copy that cannot be
+ * kept is always one.  After an error all is as before, but a clean copy may
+ * have gone. */
 NODISCARD
 enum err cache_put_many(struct cache *cache, struct cache_item *items,
                         size_t n);

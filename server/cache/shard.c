@@ -335,10 +335,24 @@ void shard_clean(struct shard *s, const struct key *key, uint64_t version)
     rwlock_wrunlock(&s->lock);
 }
 
-/* ---- several keys ---- */
+/* ---- one of several keys ---- */
+
+bool shard_exchange(struct shard *s, const struct key *key, struct entry *e,
+                    struct entry **old, uint64_t *version)
+{
+    rwlock_wrlock(&s->lock);
+    e->hidden = true;
+    const bool done = put(s, key, e, old);
+    if (done) {
+        *version = e->version;
+    }
+    settle(s);
+    rwlock_wrunlock(&s->lock);
+    return done;
+}
 
 /* Puts 'old' back where 'e' is.  It can fail for one that stood apart only:
- * that was in the store, and is lost. */
+ * that is in the store, and is dropped. */
 static void put_back(struct shard *s, struct entry *e, struct entry *old)
     REQUIRES(s->lock)
 {
@@ -353,64 +367,21 @@ static void put_back(struct shard *s, struct entry *e, struct entry *old)
     count(s, old, 1);
 }
 
-static void undo(struct shard_change *changes,
-                 size_t n) NO_THREAD_SAFETY_ANALYSIS
+bool shard_restore(struct shard *s, const struct key *key, struct entry *e,
+                   struct entry *old)
 {
-    for (size_t i = n; i > 0; i--) {
-        struct shard_change *c = &changes[i - 1];
-        if (c->entry == NULL) {
-            continue;
-        }
-        if (c->replaced != NULL) {
-            put_back(c->shard, c->entry, c->replaced);
-        } else {
-            take_out(c->shard, c->entry);
-        }
+    rwlock_wrlock(&s->lock);
+    const bool there = index_find(&s->index, key) == e;
+    if (there && old != NULL) {
+        put_back(s, e, old);
+    } else if (there) {
+        take_out(s, e);
+    } else {
+        entry_free(old);
     }
-}
-
-/* Removals come last, as they cannot fail and cannot be taken back. */
-static bool change_all(struct shard_change *changes,
-                       size_t n) NO_THREAD_SAFETY_ANALYSIS
-{
-    for (size_t i = 0; i < n; i++) {
-        struct shard_change *c = &changes[i];
-        if (c->entry != NULL &&
-            !put(c->shard, &c->key, c->entry, &c->replaced)) {
-            undo(changes, i);
-            return false;
-        }
-    }
-    for (size_t i = 0; i < n; i++) {
-        struct shard_change *c = &changes[i];
-        if (c->entry == NULL) {
-            c->replaced = index_find(&c->shard->index, &c->key);
-            if (c->replaced != NULL) {
-                take_out(c->shard, c->replaced);
-            }
-        } else {
-            *c->version = c->entry->version;
-        }
-    }
-    return true;
-}
-
-bool shards_change(struct shard_change *changes,
-                   size_t n) NO_THREAD_SAFETY_ANALYSIS
-{
-    for (size_t i = 0; i < n; i++) {
-        if (i == 0 || changes[i].shard != changes[i - 1].shard) {
-            rwlock_wrlock(&changes[i].shard->lock);
-        }
-    }
-    const bool done = change_all(changes, n);
-    for (size_t i = 0; i < n; i++) {
-        if (i == 0 || changes[i].shard != changes[i - 1].shard) {
-            settle(changes[i].shard);
-            rwlock_wrunlock(&changes[i].shard->lock);
-        }
-    }
-    return done;
+    settle(s);
+    rwlock_wrunlock(&s->lock);
+    return there;
 }
 
 size_t shard_entry_bytes(struct shard *s, const struct key *key)

@@ -61,20 +61,15 @@ bool shard_put(struct shard *s, const struct key *key, struct entry *e,
  * those who wait for the lock.  Returns how many went. */
 size_t shard_evict(struct shard *s, const struct entry *keep, size_t max);
 
-/* A change of one key, made with others. */
-struct shard_change {
-    struct key key;
-    struct entry *entry;    /* To be put; NULL: to be removed. */
-    struct entry *replaced; /* What was there before; of the caller. */
-    uint64_t *version;      /* Where that of 'entry' goes. */
-    struct shard *shard;
-};
-
-/* Makes all changes, which are sorted by the addresses of their shards, or
- * none, with all of these locked.  Evicts nothing.  True: what was replaced is
- * the caller's.  False, when memory is exhausted: the entries are. */
+/* As shard_put(), but 'e' is hidden, what the key had goes to '*old' (or NULL),
+ * and nothing is evicted. */
 NODISCARD
-bool shards_change(struct shard_change *changes, size_t n);
+bool shard_exchange(struct shard *s, const struct key *key, struct entry *e,
+                    struct entry **old, uint64_t *version);
+/* Takes that back: 'e' is the caller's again, unless it was evicted: then it is
+ * gone, and false is returned.  'old' is the shard's, or gone likewise. */
+bool shard_restore(struct shard *s, const struct key *key, struct entry *e,
+                   struct entry *old);
 
 /* Which entries a removal may take. */
 enum shard_remove { REMOVE_ANY, REMOVE_IF_IN_STORE };

@@ -507,6 +507,17 @@ void flights_land(struct flights *flights, struct flight *f)
     }
 }
 
+bool flights_changed(struct flights *flights, struct slice key, uint64_t hash,
+                     uint64_t seen_version)
+{
+    struct flight_shard *shard = flight_shard_of(flights, hash);
+
+    mutex_lock(&shard->lock);
+    const bool changed = has_changed(flights, key, hash, seen_version);
+    mutex_unlock(&shard->lock);
+    return changed;
+}
+
 bool flights_withdraw(struct flights *flights, struct waiter *w)
 {
     struct flight *f = w->flight;

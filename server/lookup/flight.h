@@ -95,6 +95,11 @@ enum flight_join flights_join(struct flights *flights, struct slice key,
                               uint64_t hash, uint64_t seen_version,
                               struct waiter *waiter, int64_t deadline_us);
 
+/* Is the cached copy another than the one that the caller saw?  Waits for who
+ * is about to put one. */
+bool flights_changed(struct flights *flights, struct slice key, uint64_t hash,
+                     uint64_t seen_version);
+
 /* Takes the flight away from the store if 'waiter' is all that waits on it and
  * the store has not begun: true if it was withdrawn.  For a waiter that lost.
  */
@@ -118,10 +123,10 @@ void flights_lock(struct flights *flights, uint64_t hash);
 void flights_unlock(struct flights *flights, uint64_t hash);
 
 /* Shards as bits of a word, to lock those of several keys together. */
-#define FLIGHTS_ALL UINT64_MAX
-uint64_t flights_shards_of(uint64_t hash);
-void flights_lock_shards(struct flights *flights, uint64_t shards);
-void flights_unlock_shards(struct flights *flights, uint64_t shards);
+#define FLIGHTS_ALL UINT32_MAX
+uint32_t flights_shards_of(uint64_t hash);
+void flights_lock_shards(struct flights *flights, uint32_t shards);
+void flights_unlock_shards(struct flights *flights, uint32_t shards);
 
 /* Takes the flight of 'key' out, so that its answer is never cached.  The
  * shard must be locked. */

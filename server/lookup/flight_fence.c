@@ -25,13 +25,13 @@ void flights_unlock(struct flights *flights,
     mutex_unlock(&flight_shard_of(flights, hash)->lock);
 }
 
-uint64_t flights_shards_of(uint64_t hash)
+uint32_t flights_shards_of(uint64_t hash)
 {
-    return UINT64_C(1) << hash % FLIGHT_SHARDS;
+    return UINT32_C(1) << hash % FLIGHT_SHARDS;
 }
 
 void flights_lock_shards(struct flights *flights,
-                         uint64_t shards) NO_THREAD_SAFETY_ANALYSIS
+                         uint32_t shards) NO_THREAD_SAFETY_ANALYSIS
 {
     for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
         if ((shards >> i & 1) != 0) {
@@ -41,7 +41,7 @@ void flights_lock_shards(struct flights *flights,
 }
 
 void flights_unlock_shards(struct flights *flights,
-                           uint64_t shards) NO_THREAD_SAFETY_ANALYSIS
+                           uint32_t shards) NO_THREAD_SAFETY_ANALYSIS
 {
     for (size_t i = 0; i < FLIGHT_SHARDS; i++) {
         if ((shards >> i & 1) != 0) {

@@ -12,15 +12,15 @@
 
 #include "server/lookup/flight.h"
 
-/* Flights live for a store read; 64 shards keep them apart well beyond the
- * number of threads, and a set of them is one word. */
-#define FLIGHT_SHARDS 64
+/* Flights live for a store read; 32 shards keep them apart well beyond the
+ * number of threads, and few enough for one thread to lock all. */
+#define FLIGHT_SHARDS 32
 /* Chains of a shard: 16 384 cold keys, one a chain. */
-#define FLIGHT_BINS 256
+#define FLIGHT_BINS 512
 /* What is known of the writes of a key is known by its slot; two keys that
  * share one are taken for the same, which costs a fill, or a way through the
  * store, and harms nobody. */
-#define FLIGHT_SLOTS 64
+#define FLIGHT_SLOTS 128
 
 struct flight {
     struct store_read read;

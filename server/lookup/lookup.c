@@ -547,6 +547,11 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
         if (cache_answers_alone(&q, &probe)) {
             answer_alone(&q, &probe, answer);
         } else if (is_impossible(&q, id)) {
+            /* Nobody holds a key up that no row can have; plain keys in memory
+             * only may be missed because they are written just now. */
+            again = q.mapping == NULL && tries <= TRIES_MAX &&
+                    flights_changed(lookup->flights, key, q.hash,
+                                    seen_version(&probe));
             answer->outcome = LOOKUP_MISS;
             answer->how = OUTCOME_impossible;
         } else if (tries > TRIES_MAX) {

@@ -155,9 +155,9 @@ void batch_unref(struct batch *b)
     free(b);
 }
 
-uint64_t batch_shards(const struct batch *b)
+uint32_t batch_shards(const struct batch *b)
 {
-    uint64_t shards = 0;
+    uint32_t shards = 0;
 
     for (size_t i = 0; i < b->n; i++) {
         shards |= flights_shards_of(b->members[i].hash);

@@ -117,7 +117,7 @@ static inline struct flights *batch_flights(const struct batch *b)
 }
 
 /* The shards of flights of all members. */
-uint64_t batch_shards(const struct batch *b);
+uint32_t batch_shards(const struct batch *b);
 /* Puts 'n' items, all or none; the versions go to the 'n' first of b->sorted,
  * whose items they are.  The flight locks are held. */
 NODISCARD

@@ -400,7 +400,7 @@ enum memory memory_begin(struct batch *b)
     if (b->n == 1 && b->members[0].asked.op == STORE_CLEAR_PLAIN) {
         return in_memory_only(&b->members[0]) ? clear(b) : MEMORY_THROUGH;
     }
-    const uint64_t shards =
+    const uint32_t shards =
         b->caller.check != NULL ? FLIGHTS_ALL : batch_shards(b);
 
     flights_lock_shards(flights, shards);

@@ -419,7 +419,7 @@ static bool acknowledge_logged(struct batch *b)
 static bool end_logged(struct batch *b)
 {
     struct flights *flights = batch_flights(b);
-    const uint64_t shards = batch_shards(b);
+    const uint32_t shards = batch_shards(b);
 
     flights_lock_shards(flights, shards);
     const bool acknowledged = acknowledge_logged(b);
