@@ -31,6 +31,7 @@ struct store {
     struct engine_database *database;
     struct store_writer *writer;
     struct store_pool *pool;
+    struct store_observer observer;
     struct watcher *watcher; /* NULL: nobody observes, or none can. */
 };
 
@@ -216,6 +217,8 @@ enum err store_observe(struct store *store,
                                             .ask = ask_writer,
                                             .arg = store->writer};
 
+    store->observer = *observer;
+    store_writer_observe(store->writer, &store->observer);
     if (store->engine->watch_open == NULL) {
         return ERR_OK;
     }

@@ -128,6 +128,7 @@ static void wait(struct store_writer *w)
         w->armed = false;
     } else if (ready == 1) {
         writer_look_for_others(w);
+        writer_tidy(w);
     } else if (cases[2].ok) {
         pending_push(&w->pending, write);
     } else {

@@ -52,6 +52,10 @@ enum err store_writer_close(struct store_writer *writer);
 typedef void store_foreign_fn(void *arg);
 void store_writer_on_foreign(struct store_writer *writer,
                              store_foreign_fn *foreign, void *arg);
+/* 'observer' will be told what the writes change beside their rows.  Borrowed
+ * until the writer is closed. */
+void store_writer_observe(struct store_writer *writer,
+                          const struct store_observer *observer);
 /* Has the writer look soon, without waiting. */
 void store_writer_look(struct store_writer *writer);
 

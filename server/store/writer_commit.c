@@ -372,6 +372,7 @@ static void transaction_ended(struct store_writer *w, size_t count)
         atomic_store_explicit(&w->failing, false, memory_order_relaxed);
         log_info("store: writes again");
     }
+    writer_tell_effects(w);
     for (size_t i = 0; i < count; i++) {
         struct store_write *write =
             pending_unlink(&w->pending, &w->pending.first);
@@ -440,6 +441,7 @@ static void checkpoint_if_due(struct store_writer *w)
     if (!w->with.engine->checkpoint_due(w->connection)) {
         return;
     }
+    writer_tidy(w);
     buf_clear(&w->detail);
     const enum err err = w->with.engine->checkpoint(w->connection, &w->detail);
     stats_count(STATS_store_checkpoints);

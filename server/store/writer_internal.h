@@ -49,6 +49,8 @@ struct store_writer {
      * it: release, paired with an acquire. */
     _Atomic(store_foreign_fn *) foreign;
     void *foreign_arg;
+    /* Of store_writer_observe(); likewise. */
+    _Atomic(const struct store_observer *) observer;
 
     struct timer timer;      /* Rings the alarm. */
     struct waitgroup timing; /* One while 'timer' waits or fires. */
@@ -98,6 +100,13 @@ void write_begin(struct store_write *write);
 
 /* Tells whoever watches if somebody else has committed since the last time. */
 void writer_look_for_others(struct store_writer *w);
+
+/* ---- writer_observe.c ---- */
+
+/* Of the transaction that was just committed. */
+void writer_tell_effects(struct store_writer *w);
+/* Between transactions. */
+void writer_tidy(struct store_writer *w);
 
 /* One transaction for the first of the pending writes. */
 void writer_commit(struct store_writer *w);
