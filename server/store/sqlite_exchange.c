@@ -47,18 +47,12 @@ static enum err examine(struct engine_watch *watch,
                         const struct mapping *mapping, struct buf *reason,
                         struct buf *detail)
 {
-    struct sqlite3_stmt *select = NULL;
-    struct buf sql = {0};
+    const enum err err = sqlite_mapping_check(watch->db, mapping, reason);
 
-    sqlite_append_select(&sql, mapping);
-    enum err err = sqlite_prepare(watch->db, buf_string(&sql), &select, reason);
-    if (err == ERR_STORE_FOREIGN) {
-        err = ERR_OK; /* The reason says what is not there. */
-    } else if (err != ERR_OK) {
-        buf_append_slice(detail, buf_slice(reason));
+    if (err == ERR_OK || err == ERR_STORE_MAPPING) {
+        return ERR_OK;
     }
-    sqlite3_finalize(select);
-    buf_destroy(&sql);
+    buf_append_slice(detail, buf_slice(reason));
     return err;
 }
 

@@ -53,30 +53,6 @@ enum err sqlite_watch_number(struct engine_watch *watch,
 
 /* ---- the feed ---- */
 
-/* Is every change of 'mapping' written down by a trigger? */
-static enum err find_triggers(struct engine_watch *watch,
-                              const struct mapping *mapping, bool *found,
-                              struct buf *detail)
-{
-    struct sqlite3_stmt *count = NULL;
-    int64_t n = 0;
-    enum err err = sqlite_prepare(
-        watch->db,
-        "SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' "
-        "AND tbl_name = ?1 COLLATE NOCASE AND name IN "
-        "('bookd_feed_' || ?1 || '_insert', 'bookd_feed_' || ?1 || '_update', "
-        "'bookd_feed_' || ?1 || '_delete')",
-        &count, detail);
-
-    if (err == ERR_OK) {
-        sqlite_bind_text(count, 1, slice_from_string(mapping->table));
-        err = sqlite_watch_number(watch, count, &n, detail);
-    }
-    sqlite3_finalize(count);
-    *found = n == 3;
-    return err;
-}
-
 static enum err prepare_feed(struct engine_watch *watch, struct buf *detail)
 {
     static const char rows[] = "SELECT seq, key, op FROM bookd_changes "
@@ -132,8 +108,10 @@ static enum err load_feed(struct engine_watch *watch, struct buf *detail)
     for (size_t i = 0; i < mappings->count; i++) {
         watch->covered[i] = false;
         if (err == ERR_OK && has_table != 0) {
-            err = find_triggers(watch, &mappings->list[i], &watch->covered[i],
-                                detail);
+            enum sqlite_feed state = SQLITE_FEED_ABSENT;
+            err = sqlite_feed_state(watch->db, &mappings->list[i], &state,
+                                    detail);
+            watch->covered[i] = state == SQLITE_FEED_INSTALLED;
         }
         watch->all_covered = watch->all_covered && watch->covered[i];
     }
