@@ -23,6 +23,7 @@
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/parts.h"
+#include "server/command/pubsub.h"
 
 #include <fcntl.h>
 #include <setjmp.h>
@@ -209,6 +210,7 @@ static int setup(void **state)
     server = (struct server){
         .config = config_new(),
         .clients = clients_new(),
+        .pubsub = pubsub_new(),
     };
     held = chan_new(sizeof(struct request *), CHAN_UNBOUNDED);
     cancelled = chan_new(sizeof(struct request *), CHAN_UNBOUNDED);
@@ -229,6 +231,7 @@ static int teardown(void **state)
     chan_free(cancelled);
     chan_free(ran);
     clients_free(server.clients);
+    pubsub_free(server.pubsub);
     config_free(server.config);
     return 0;
 }
@@ -427,11 +430,11 @@ static void test_a_client_that_is_owed_too_much_is_closed(void **state)
     (void)state;
     int fd = connect_client();
 
-    for (int i = 0; i < 7; i++) {
+    for (int i = 0; i < 5; i++) {
         say(fd, "READ x\r\n");
     }
     struct request *first = next_held("x");
-    for (int i = 1; i <= 5; i++) {
+    for (int i = 1; i <= 3; i++) {
         assert_true(loop_post(loop, finish_large, next_held("x")));
     }
     settle();
@@ -441,6 +444,204 @@ static void test_a_client_that_is_owed_too_much_is_closed(void **state)
     expect_end(fd);
     assert_ptr_equal(next_of(cancelled), first);
     release(first);
+}
+
+/* ---- pushes ---- */
+
+struct push {
+    struct client *client;
+    const char *text;
+    size_t size;
+    size_t times;
+    struct waitgroup done;
+};
+
+static void push_here(void *arg)
+{
+    struct push *p = arg;
+    const struct slice pieces[] = {slice_make(p->text, 1),
+                                   slice_make(p->text + 1, p->size - 1)};
+    for (size_t i = 0; i < p->times; i++) {
+        p->client->on_push(p->client, pieces, 2);
+    }
+    wg_done(&p->done);
+}
+
+static void push_many(struct client *client, const char *text, size_t size,
+                      size_t times)
+{
+    struct push p = {
+        .client = client, .text = text, .size = size, .times = times};
+    wg_init(&p.done);
+    wg_add(&p.done, 1);
+    assert_true(loop_post(loop, push_here, &p));
+    wg_wait(&p.done);
+    wg_destroy(&p.done);
+}
+
+static void push(struct client *client, const char *text)
+{
+    push_many(client, text, strlen(text), 1);
+}
+
+/* The client behind 'fd', which is held up by a request. */
+static struct client *client_of(int fd)
+{
+    say(fd, "READ client\r\n");
+    struct request *request = next_held("client");
+    struct client *client = request->client;
+    release(request);
+    expect(fd, "+client\r\n");
+    return client;
+}
+
+static void subscribe_here(void *arg)
+{
+    struct client *client = arg;
+    assert_true(
+        pubsub_subscribe(server.pubsub, client, PUBSUB_CHANNEL, SLICE("c")));
+}
+
+static void overrun_here(void *arg)
+{
+    struct client *client = arg;
+    client->on_overrun(client);
+}
+
+static void test_a_push_reaches_an_idle_client(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    struct client *client = client_of(fd);
+
+    push(client, ">1\r\n");
+
+    expect(fd, ">1\r\n");
+    close(fd);
+}
+
+static void test_pushes_come_after_the_replies_owed_and_in_order(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    say(fd, "READ a\r\nREAD b\r\n");
+    struct request *a = next_held("a");
+    struct request *b = next_held("b");
+
+    push(a->client, ">1\r\n");
+    push(a->client, ">2\r\n");
+    say(fd, "READ c\r\n");
+    struct request *c = next_held("c");
+    push(a->client, ">3\r\n");
+    release(c);
+    release(b);
+    release(a);
+
+    expect(fd, "+a\r\n+b\r\n>1\r\n>2\r\n+c\r\n>3\r\n");
+    close(fd);
+}
+
+static void test_a_push_may_come_before_a_reply_that_lets_it(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    say(fd, "ALONE a\r\n");
+    struct request *a = next_held("a");
+    a->pushes_first = true; /* The loop is idle. */
+
+    push(a->client, ">1\r\n");
+    expect(fd, ">1\r\n");
+    release(a);
+
+    expect(fd, "+a\r\n");
+    close(fd);
+}
+
+static void test_pushes_to_a_client_that_has_gone_are_no_matter(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    say(fd, "READ a\r\n");
+    struct request *a = next_held("a");
+    push(a->client, ">1\r\n");
+
+    close(fd);
+
+    assert_ptr_equal(next_of(cancelled), a);
+    release(a);
+}
+
+static void test_a_subscriber_that_does_not_read_is_closed(void **state)
+{
+    (void)state;
+    static const char text[64 << 10];
+    int fd = connect_client();
+    struct client *client = client_of(fd);
+    assert_true(loop_post(loop, subscribe_here, client));
+    configure(CONFIG_client_output_buffer_limit, "pubsub 1mb 0 0");
+
+    push_many(client, text, sizeof text, 15);
+    settle();
+    assert_int_equal(clients_count(server.clients), 1);
+    push_many(client, text, sizeof text, 100);
+    settle();
+
+    assert_int_equal(clients_count(server.clients), 0);
+    assert_int_equal(pubsub_count(server.pubsub, PUBSUB_CHANNEL), 0);
+    close(fd);
+}
+
+static void test_a_subscriber_may_be_slow_for_a_while(void **state)
+{
+    (void)state;
+    static const char text[64 << 10];
+    int fd = connect_client();
+    struct client *client = client_of(fd);
+    assert_true(loop_post(loop, subscribe_here, client));
+    configure(CONFIG_client_output_buffer_limit, "pubsub 0 512kb 10");
+    clock_set_manual(clock_now_us());
+
+    push_many(client, text, sizeof text, 20);
+    clock_advance(10 * INT64_C(1000000));
+    push_many(client, text, sizeof text, 1);
+    settle();
+    assert_int_equal(clients_count(server.clients), 1);
+    clock_advance(1);
+    push_many(client, text, sizeof text, 1);
+    settle();
+
+    assert_int_equal(clients_count(server.clients), 0);
+    clock_set_real();
+    close(fd);
+}
+
+static void test_a_client_that_cannot_be_kept_up_with_is_closed(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    struct client *client = client_of(fd);
+
+    assert_true(loop_post(loop, overrun_here, client));
+
+    expect_end(fd);
+}
+
+static void test_a_subscriber_is_never_idle(void **state)
+{
+    (void)state;
+    int fd = connect_client();
+    struct client *client = client_of(fd);
+    assert_true(loop_post(loop, subscribe_here, client));
+    settle();
+    atomic_store(&client->last_active_us, 0);
+    configure(CONFIG_timeout, "1s");
+    int other = connect_client();
+    atomic_store(&client_of(other)->last_active_us, 0);
+
+    expect_end(other);
+
+    assert_int_equal(clients_count(server.clients), 1);
+    close(fd);
 }
 
 static void test_a_busy_client_does_not_starve_another(void **state)
@@ -688,6 +889,14 @@ int main(void)
         TEST(test_pending_requests_are_bounded),
         TEST(test_a_client_that_does_not_read_is_not_served_further),
         TEST(test_a_client_that_is_owed_too_much_is_closed),
+        TEST(test_a_push_reaches_an_idle_client),
+        TEST(test_pushes_come_after_the_replies_owed_and_in_order),
+        TEST(test_a_push_may_come_before_a_reply_that_lets_it),
+        TEST(test_pushes_to_a_client_that_has_gone_are_no_matter),
+        TEST(test_a_subscriber_that_does_not_read_is_closed),
+        TEST(test_a_subscriber_may_be_slow_for_a_while),
+        TEST(test_a_client_that_cannot_be_kept_up_with_is_closed),
+        TEST(test_a_subscriber_is_never_idle),
         TEST(test_a_busy_client_does_not_starve_another),
         TEST(test_one_client_too_many_is_told),
         TEST(test_a_protocol_error_is_answered_in_its_turn),
