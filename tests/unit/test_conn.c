@@ -25,6 +25,7 @@
 #include "server/command/parts.h"
 #include "server/command/pubsub.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,6 +165,19 @@ static void expect_end(int fd)
     char c;
     assert_int_equal(recv(fd, &c, 1, 0), 0);
     close(fd);
+}
+
+/* Reads what is left. */
+static void expect_end_behind_something(int fd)
+{
+    char bytes[65536];
+    ssize_t n;
+    do {
+        n = recv(fd, bytes, sizeof bytes, 0);
+    } while (n > 0);
+    assert_true(n == 0 || errno == ECONNRESET);
+    close(fd);
+    settle(); /* The loop may still be at it. */
 }
 
 static struct request *next_of(struct chan *chan)
@@ -566,8 +580,9 @@ static void test_pushes_to_a_client_that_has_gone_are_no_matter(void **state)
     push(a->client, ">1\r\n");
 
     close(fd);
+    settle();
+    push(a->client, ">2\r\n");
 
-    assert_ptr_equal(next_of(cancelled), a);
     release(a);
 }
 
@@ -584,11 +599,10 @@ static void test_a_subscriber_that_does_not_read_is_closed(void **state)
     settle();
     assert_int_equal(clients_count(server.clients), 1);
     push_many(client, text, sizeof text, 100);
-    settle();
 
+    expect_end_behind_something(fd);
     assert_int_equal(clients_count(server.clients), 0);
     assert_int_equal(pubsub_count(server.pubsub, PUBSUB_CHANNEL), 0);
-    close(fd);
 }
 
 static void test_a_subscriber_may_be_slow_for_a_while(void **state)
@@ -608,11 +622,10 @@ static void test_a_subscriber_may_be_slow_for_a_while(void **state)
     assert_int_equal(clients_count(server.clients), 1);
     clock_advance(1);
     push_many(client, text, sizeof text, 1);
-    settle();
-
-    assert_int_equal(clients_count(server.clients), 0);
     clock_set_real();
-    close(fd);
+
+    expect_end_behind_something(fd);
+    assert_int_equal(clients_count(server.clients), 0);
 }
 
 static void test_a_client_that_cannot_be_kept_up_with_is_closed(void **state)
@@ -632,14 +645,16 @@ static void test_a_subscriber_is_never_idle(void **state)
     int fd = connect_client();
     struct client *client = client_of(fd);
     assert_true(loop_post(loop, subscribe_here, client));
+    int other = connect_client();
+    struct client *idle = client_of(other);
     settle();
     atomic_store(&client->last_active_us, 0);
+    atomic_store(&idle->last_active_us, 0);
     configure(CONFIG_timeout, "1s");
-    int other = connect_client();
-    atomic_store(&client_of(other)->last_active_us, 0);
 
     expect_end(other);
 
+    settle();
     assert_int_equal(clients_count(server.clients), 1);
     close(fd);
 }
