@@ -35,16 +35,28 @@ struct mapping_set {
 
 /* ---- drafts ---- */
 
-static enum err require(const struct table_entry *entry, enum table_layout i,
-                        const char *example, struct buf *detail)
+/* Only books have a prefix and a key that need not be said. */
+static enum err require_layout(const struct table_entry *entry,
+                               struct buf *detail)
 {
-    if (entry->layout[i] != NULL) {
+    const char *prefix = entry->layout[TABLE_PREFIX];
+    const char *key = entry->layout[TABLE_KEY];
+
+    if (prefix != NULL && key != NULL) {
         return ERR_OK;
     }
-    buf_printf(detail, "table %s: there is no %s; write table ", entry->name,
-               table_layout_names[i]);
+    buf_printf(detail, "table %s: it has no %s; write table ", entry->name,
+               prefix != NULL ? "key"
+               : key != NULL  ? "prefix"
+                              : "prefix and no key");
     config_tables_quote(slice_from_string(entry->name), detail);
-    buf_printf(detail, " %s %s ...\n", table_layout_names[i], example);
+    buf_append_string(detail, " prefix ");
+    config_tables_quote(slice_from_string(prefix != NULL ? prefix : "PREFIX:"),
+                        detail);
+    buf_append_string(detail, " key ");
+    config_tables_quote(slice_from_string(key != NULL ? key : "COLUMN"),
+                        detail);
+    buf_append_char(detail, '\n');
     return ERR_INVALID;
 }
 
@@ -66,10 +78,7 @@ static enum err fill_draft(struct draft *draft, const struct table_entry *entry,
         entry = &books;
     }
     if (!is_books) {
-        const enum err no_prefix =
-            require(entry, TABLE_PREFIX, "PREFIX:", detail);
-        const enum err no_key = require(entry, TABLE_KEY, "COLUMN", detail);
-        err = no_prefix != ERR_OK ? no_prefix : no_key;
+        err = require_layout(entry, detail);
     }
     const char *writable = entry->layout[TABLE_WRITABLE];
     *draft = (struct draft){

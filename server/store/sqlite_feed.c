@@ -94,18 +94,19 @@ struct trigger {
     const char *suffix;
     const char *event;
     void (*append)(const struct mapping *mapping, struct buf *sql);
+    const char *self; /* Of conflicts: the row that is in nobody's way. */
 };
 
 static const struct trigger plain_triggers[] = {
-    {"insert", "AFTER INSERT", append_insert},
-    {"update", "AFTER UPDATE", append_update},
-    {"delete", "AFTER DELETE", append_delete},
+    {.suffix = "insert", .event = "AFTER INSERT", .append = append_insert},
+    {.suffix = "update", .event = "AFTER UPDATE", .append = append_update},
+    {.suffix = "delete", .event = "AFTER DELETE", .append = append_delete},
 };
 
 /* Those that a table with other UNIQUE indexes has too. */
 static const struct trigger conflict_triggers[] = {
-    {"replace", "BEFORE INSERT", NULL},
-    {"move", "BEFORE UPDATE", NULL},
+    {.suffix = "replace", .event = "BEFORE INSERT", .self = "NEW."},
+    {.suffix = "move", .event = "BEFORE UPDATE", .self = "OLD."},
 };
 
 static void append_trigger_name(const struct mapping *mapping,
@@ -177,13 +178,13 @@ static enum err append_conflict(struct sqlite3 *db, const char *index,
     return err;
 }
 
-/* What the triggers that look for rows in the way do; nothing if only the key
- * can be in conflict.  Names of indexes that cannot be watched go to 'blind'.
- */
+/* What a trigger that looks for rows in the way of 'self' does; nothing if only
+ * the key can be in conflict.  Names of indexes that cannot be watched go to
+ * 'blind'. */
 static enum err append_conflicts(struct sqlite3 *db,
                                  const struct mapping *mapping,
-                                 struct buf *body, struct buf *blind,
-                                 struct buf *detail)
+                                 const char *self, struct buf *body,
+                                 struct buf *blind, struct buf *detail)
 {
     struct sqlite3_stmt *indexes = NULL;
     struct buf where = {0};
@@ -219,6 +220,10 @@ static enum err append_conflicts(struct sqlite3 *db,
         buf_append_string(body, ", 1 FROM ");
         sqlite_append_name(body, mapping->table);
         buf_append_slice(body, buf_slice(&where));
+        buf_append_string(body, " AND ");
+        append_key(mapping, "", body);
+        buf_append_string(body, " IS NOT ");
+        append_key(mapping, self, body);
         buf_append_string(body, "; ");
     }
     if (err == ERR_OK && code != SQLITE_DONE) {
@@ -264,15 +269,16 @@ static enum err each_trigger(struct sqlite3 *db, const struct mapping *mapping,
         err = with_trigger(db, mapping, &plain_triggers[i], buf_slice(&body),
                            fn, arg, detail);
     }
-    buf_clear(&body);
-    if (err == ERR_OK) {
-        err = append_conflicts(db, mapping, &body, blind, detail);
-    }
-    for (size_t i = 0;
-         body.size > 0 && i < ARRAY_LEN(conflict_triggers) && err == ERR_OK;
-         i++) {
-        err = with_trigger(db, mapping, &conflict_triggers[i], buf_slice(&body),
-                           fn, arg, detail);
+    for (size_t i = 0; i < ARRAY_LEN(conflict_triggers) && err == ERR_OK; i++) {
+        const struct trigger *trigger = &conflict_triggers[i];
+        buf_clear(&body);
+        buf_clear(blind);
+        err =
+            append_conflicts(db, mapping, trigger->self, &body, blind, detail);
+        if (err == ERR_OK && body.size > 0) {
+            err = with_trigger(db, mapping, trigger, buf_slice(&body), fn, arg,
+                               detail);
+        }
     }
     buf_destroy(&body);
     return err;
@@ -501,7 +507,10 @@ enum err sqlite_feed_remove(struct sqlite3 *db, struct buf *report,
     if (err == ERR_OK && n_dropped == 0 && table.size == 0) {
         buf_append_string(report, "there was no change feed\n");
     } else if (err == ERR_OK) {
-        buf_printf(report, "dropped %zu triggers%s\n", n_dropped,
+        buf_printf(report,
+                   "dropped %zu triggers%s; the table sqlite_sequence, which "
+                   "SQLite keeps for itself, stays\n",
+                   n_dropped,
                    table.size > 0 ? " and the table bookd_changes" : "");
     }
     buf_destroy(&table);

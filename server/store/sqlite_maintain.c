@@ -29,14 +29,16 @@ static enum err install_feed(struct sqlite3 *db,
                                   "their change feed, when it is started");
         return ERR_INVALID;
     }
-    if (err == ERR_OK) {
+    if (err == ERR_OK && options->tables != NULL) {
         err = sqlite_mappings_complete(db, options->tables,
                                        contents == CONTENTS_OTHERS, detail);
     }
     if (err != ERR_OK) {
         return err;
     }
-    const struct mappings *mappings = mapping_set_mappings(options->tables);
+    const struct mappings *mappings =
+        options->tables != NULL ? mapping_set_mappings(options->tables)
+                                : options->mappings;
     const struct mapping **tables = xcalloc(mappings->count, sizeof(*tables));
     for (size_t i = 0; i < mappings->count; i++) {
         tables[i] = &mappings->list[i];
