@@ -148,6 +148,7 @@ void batch_unref(struct batch *b)
     }
     for (size_t i = 0; i < b->n; i++) {
         buf_destroy(&b->members[i].room);
+        free(b->members[i].kept);
         buf_destroy(&b->members[i].row);
         buf_destroy(&b->members[i].detail);
     }
@@ -249,6 +250,53 @@ void member_reset(struct member *m)
     buf_clear(&m->detail);
 }
 
+static char *keep_slice(char *to, struct slice *s)
+{
+    const struct slice from = *s;
+
+    if (from.data != NULL) { /* Else NULL, for a column. */
+        memcpy(to, from.data, from.size);
+        s->data = to;
+    }
+    return to + from.size;
+}
+
+/* Copies what decide() has put in place of what was asked: a write that is
+ * acknowledged before the store has it outlives the context it may lie in. */
+static bool keep(struct member *m, struct update *u)
+{
+    const bool new_value = u->value.data != m->asked.value.data;
+    const bool new_fields = u->fields != m->asked.fields;
+    const size_t n = new_fields ? u->n_fields : 0;
+    size_t size = n * sizeof(struct slice) + (new_value ? u->value.size : 0);
+
+    for (size_t i = 0; i < n; i++) {
+        size += u->fields[i].size;
+    }
+    free(m->kept);
+    m->kept = NULL;
+    if (size == 0) {
+        return true;
+    }
+    m->kept = try_malloc(size);
+    if (m->kept == NULL) {
+        return false;
+    }
+    struct slice *fields = (struct slice *)m->kept;
+    char *end = (char *)(fields + n);
+    for (size_t i = 0; i < n; i++) {
+        fields[i] = u->fields[i];
+        end = keep_slice(end, &fields[i]);
+    }
+    if (new_fields) {
+        u->fields = fields;
+    }
+    if (new_value) {
+        (void)keep_slice(end, &u->value);
+    }
+    return true;
+}
+
 enum err member_decide(struct member *m, const struct present *now)
 {
     struct update update = m->asked;
@@ -260,6 +308,9 @@ enum err member_decide(struct member *m, const struct present *now)
     }
     if (update.decide != NULL) {
         err = update.decide(update.context, now, &update, &m->room, &m->detail);
+    }
+    if (err == ERR_OK && !keep(m, &update)) {
+        err = ERR_NOMEM;
     }
     m->result.err = err;
     write_what(m, &update);

@@ -42,7 +42,8 @@ struct member {
     uint64_t hash;       /* Of the whole key. */
     struct update asked; /* As it was submitted, with copies of its bytes. */
     const char *event;   /* As decide() left it. */
-    struct buf room;     /* Bytes of decide(). */
+    struct buf room;     /* Bytes of decide(), while it is called. */
+    char *kept;          /* What it decided to write; owned. */
     struct buf row;      /* The record before, for decide(), then after. */
     struct flight_mark mark;
     int64_t since_us; /* What it left in the store is as old as this. */
