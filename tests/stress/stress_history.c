@@ -51,7 +51,7 @@ struct round {
     const char *args[24];
     size_t n_args;
     bool behind;
-    bool feed; /* Installed, so that changed rows are known by name. */
+    bool feed; /* Changed rows are known by name. */
     unsigned n_epochs;
     _Atomic bool over;  /* Of this epoch. */
     _Atomic bool alone; /* Nobody else writes any more. */
@@ -372,12 +372,11 @@ static void run_epochs(struct round *r)
 
     daemon_start(&r->daemon, r->args);
     witness_connect(&w, &r->daemon); /* The file is there when it answers. */
-    witness_say(&w, "PING");
+    witness_prepare(&w);
     witness_disconnect(&w);
-    if (r->feed) {
-        static const char *const install[] = {"--install-change-feed", NULL};
+    if (!r->feed) { /* A store that bookd makes has one. */
         daemon_stop(&r->daemon);
-        daemon_run(&r->daemon, install);
+        daemon_run(&r->daemon, "--remove-change-feed", r->args);
         daemon_start(&r->daemon, r->args);
     }
     for (unsigned epoch = 0; epoch < r->n_epochs; epoch++) {

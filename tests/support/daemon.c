@@ -59,19 +59,23 @@ static int listen_somewhere(int *port)
     return fd;
 }
 
-/* In the child, with nothing to listen on if 'listener' is -1. */
-static void become_bookd(const struct daemon *d, int listener,
+/* In the child, with nothing to listen on if 'listener' is -1: then it is to do
+ * 'task' instead. */
+static void become_bookd(const struct daemon *d, int listener, const char *task,
                          const char *const *args)
 {
     const char *build = getenv("BOOKD_BUILD");
     char program[1024];
     char path[512];
     char pid[32];
-    const char *argv[ARGS_MAX + 5] = {program};
+    const char *argv[ARGS_MAX + 6] = {program};
     size_t argc = 1;
 
     if (d->config != NULL) {
         argv[argc++] = d->config;
+    }
+    if (task != NULL) {
+        argv[argc++] = task;
     }
     argv[argc++] = "--dir";
     argv[argc++] = d->dir;
@@ -90,6 +94,9 @@ static void become_bookd(const struct daemon *d, int listener,
     if (listener == PASSED_FD ? fcntl(listener, F_SETFD, 0) != 0
         : listener >= 0       ? dup2(listener, PASSED_FD) < 0
                               : false) {
+        _exit(127);
+    }
+    if (task != NULL && dup2(log, STDOUT_FILENO) < 0) {
         _exit(127);
     }
     if (listener >= 0) {
@@ -117,19 +124,19 @@ void daemon_start(struct daemon *d, const char *const *args)
     d->pid = fork();
     CHECK(d->pid >= 0);
     if (d->pid == 0) {
-        become_bookd(d, listener, args);
+        become_bookd(d, listener, NULL, args);
     }
     close(listener);
 }
 
-void daemon_run(struct daemon *d, const char *const *args)
+void daemon_run(struct daemon *d, const char *task, const char *const *args)
 {
     int status = -1;
 
     d->pid = fork();
     CHECK(d->pid >= 0);
     if (d->pid == 0) {
-        become_bookd(d, -1, args);
+        become_bookd(d, -1, task, args);
     }
     CHECK(waitpid(d->pid, &status, 0) == d->pid);
     d->pid = 0;

@@ -29,9 +29,9 @@ struct daemon {
  * directory; or, if 'd' was stopped or killed, in the same again. */
 void daemon_start(struct daemon *d, const char *const *args);
 
-/* Runs the bookd of BOOKD_BUILD with 'args', which have it do something else
- * than serve, over the store of 'd', and waits for it to end with status 0. */
-void daemon_run(struct daemon *d, const char *const *args);
+/* Has the bookd of BOOKD_BUILD do 'task' ("--remove-change-feed") over the
+ * store of 'd', and waits for it to end with status 0. */
+void daemon_run(struct daemon *d, const char *task, const char *const *args);
 
 /* SIGTERM; bookd must end with status 0 and with nothing said by a sanitizer.
  */

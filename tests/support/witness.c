@@ -585,6 +585,16 @@ void witness_destroy(struct witness *w)
     linear_log_destroy(&w->log);
 }
 
+void witness_prepare(struct witness *w)
+{
+    for (uint32_t i = 0; i < WITNESS_EACH; i++) {
+        const uint32_t key = WITNESS_TALLY * WITNESS_EACH + i;
+        char name[32];
+        witness_name(key, false, name);
+        witness_say(w, "HSET %s title tally year 0", name);
+    }
+}
+
 uint64_t witness_read(struct witness *w, uint32_t key)
 {
     const size_t n_read = w->log.n;

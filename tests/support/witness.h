@@ -58,6 +58,8 @@ void witness_connect(struct witness *w, const struct daemon *d);
 void witness_disconnect(struct witness *w);
 void witness_destroy(struct witness *w);
 
+/* Makes the rows that must be there, of a store that is new. */
+void witness_prepare(struct witness *w);
 /* One random operation; false once the server is gone. */
 bool witness_act(struct witness *w);
 /* Reads one key until the store has no error: its number. */
