@@ -91,7 +91,8 @@ static bool is_encoded(uint64_t op)
 {
     return op == STORE_PUT_PLAIN || op == STORE_DELETE_PLAIN ||
            op == STORE_CLEAR_PLAIN || op == STORE_PUT_ROW ||
-           op == STORE_SET_COLUMNS || op == STORE_DELETE_ROW;
+           op == STORE_SET_COLUMNS || op == STORE_DELETE_ROW ||
+           op == STORE_READ;
 }
 
 bool write_decode(struct slice *code, struct store_write *write,

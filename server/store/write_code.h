@@ -6,6 +6,8 @@
  *     field_size:4 (2^32 - 1 for NULL) field …
  *
  * all numbers little-endian, so that a database can be moved to any machine.
+ * In the log STORE_READ says "what the table has of this key is newer than what
+ * stands before".
  *
  * Thread-safety: any thread.
  */

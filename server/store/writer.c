@@ -136,25 +136,53 @@ static void wait(struct store_writer *w)
     }
 }
 
-static void run(void *arg)
+static bool has_work(const struct store_writer *w)
 {
-    struct store_writer *w = arg;
+    return w->open || w->pending.first != NULL ||
+           writer_log_due_us(w) != INT64_MAX;
+}
 
-    while (w->open || w->pending.first != NULL) {
-        drain(w);
-        const int64_t due = due_us(w);
-        const int64_t now_us = clock_now_us();
-        if (due <= now_us) {
-            writer_commit(w);
-            continue;
-        }
-        if (!w->open && w->pending.first == NULL) {
-            break;
-        }
+/* For describe: since when the oldest deferred write waits. */
+static void note_oldest(struct store_writer *w)
+{
+    const struct store_write *write = w->pending.first;
+
+    while (write != NULL && !write->deferred) {
+        write = write->next;
+    }
+    atomic_store_explicit(&w->oldest_us, write == NULL ? 0 : write->queued_us,
+                          memory_order_relaxed);
+}
+
+/* Does what is due, or else waits. */
+static void turn(struct store_writer *w)
+{
+    const int64_t now_us = clock_now_us();
+    const int64_t commit_us = due_us(w);
+    const int64_t log_us = writer_log_due_us(w);
+    const int64_t due = commit_us < log_us ? commit_us : log_us;
+
+    if (commit_us <= now_us && !writer_log_is_full(w)) {
+        writer_commit(w);
+    } else if (log_us <= now_us) {
+        writer_log_step(w);
+        writer_checkpoint_if_due(w);
+    } else if (has_work(w)) {
         if (due != INT64_MAX) {
             arm(w, due < now_us + ALARM_US ? due : now_us + ALARM_US);
         }
         wait(w);
+    }
+}
+
+static void run(void *arg)
+{
+    struct store_writer *w = arg;
+
+    while (has_work(w)) {
+        drain(w);
+        note_oldest(w);
+        turn(w);
     }
     disarm(w);
 }
@@ -194,7 +222,9 @@ enum err store_writer_start(struct store_writer *writer,
 
 bool store_writer_has_deferred(const struct store_writer *writer)
 {
-    return atomic_load_explicit(&writer->n_deferred, memory_order_acquire) > 0;
+    return atomic_load_explicit(&writer->n_deferred, memory_order_acquire) >
+               0 ||
+           atomic_load_explicit(&writer->n_logged, memory_order_acquire) > 0;
 }
 
 void store_writer_on_foreign(struct store_writer *writer,
@@ -219,6 +249,7 @@ static void destroy(struct store_writer *writer)
     chan_free(writer->looks);
     chan_free(writer->alarm);
     chan_free(writer->writes);
+    fold_destroy(&writer->folding);
     buf_destroy(&writer->detail);
     buf_destroy(&writer->suspect_detail);
     dead_letters_free(writer->letters);
@@ -246,12 +277,16 @@ enum err store_writer_open(struct store_writer **writerp,
         err = writer_letters_open(writer, detail);
     }
     if (err == ERR_OK) {
+        err = writer_log_open(writer, detail);
+    }
+    if (err == ERR_OK) {
         err = thread_start(&writer->thread, "store-writer", run, writer);
         if (err != ERR_OK) {
             buf_append_string(detail, "cannot start the store's writer");
         }
     }
     if (err != ERR_OK) {
+        writer_log_close(writer);
         if (writer->connection != NULL) {
             engine->writer_close(writer->connection);
         }
@@ -276,6 +311,7 @@ enum err store_writer_close(struct store_writer *writer)
     store_writer_stop(writer);
     const enum err lost = writer->lost;
     assert(writer->pending.first == NULL);
+    writer_log_close(writer);
     writer->with.engine->writer_close(writer->connection);
     destroy(writer);
     return lost;
@@ -283,10 +319,18 @@ enum err store_writer_close(struct store_writer *writer)
 
 void store_writer_describe(const struct store_writer *writer, struct buf *out)
 {
+    const int64_t oldest_us =
+        atomic_load_explicit(&writer->oldest_us, memory_order_relaxed);
+
     buf_printf(out, "store_writes_queued:%zu\r\n",
                chan_len(chan_rx(writer->writes)));
     buf_printf(out, "store_writes_deferred:%zu\r\n",
                atomic_load_explicit(&writer->n_deferred, memory_order_relaxed));
+    buf_printf(out, "store_writes_logged:%zu\r\n",
+               atomic_load_explicit(&writer->n_logged, memory_order_relaxed));
+    buf_printf(
+        out, "dirty_oldest_ms:%lld\r\n",
+        (long long)(oldest_us == 0 ? 0 : (clock_now_us() - oldest_us) / 1000));
     buf_printf(out, "deadletters:%zu\r\n", dead_letters_count(writer->letters));
     buf_printf(out, "store_writer:%s\r\n",
                writer_is_failing(writer) ? "failing" : "ok");

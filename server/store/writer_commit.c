@@ -20,6 +20,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/hash.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/admin/config.h"
@@ -50,7 +51,12 @@ void write_begin(struct store_write *write)
     write->error_text = NULL;
     write->submitted = NULL;
     write->letter = 0;
+    write->folded = false;
+    write->staged = false;
+    write->in_log = false;
+    write->absorbed = false;
     write->n_bytes = write_bytes(write);
+    write->hash = write->mapping == NULL ? hash_bytes(write->key) : 0;
     for (size_t i = 0; i < write->n_group; i++) {
         write_begin(write->group[i]);
     }
@@ -94,6 +100,7 @@ static void restore(struct store_write *write)
     write->result = ERR_OK;
     write->undecided = false;
     write->letter = 0;
+    write->staged = false;
     free(write->error_text);
     write->error_text = NULL;
     if (was != NULL) {
@@ -134,8 +141,21 @@ static enum err apply_one(struct store_writer *w, struct store_write *write)
     if (write->op == STORE_BARRIER) {
         return ERR_OK;
     }
-    const enum err err =
-        w->with.engine->apply(w->connection, write, &w->detail);
+    enum err err;
+    if (writer_log_takes(w, write)) {
+        err = writer_log_write(w, write);
+    } else {
+        err = writer_log_give_way(w, write);
+        if (err == ERR_OK) {
+            err = w->with.engine->apply(w->connection, write, &w->detail);
+        }
+    }
+    if (err == ERR_OK) {
+        if (write->op == STORE_CLEAR_PLAIN) {
+            writer_log_cleared(w);
+        }
+        return ERR_OK;
+    }
     if (!write->undecided && !engine_is_own_failure(err)) {
         return err;
     }
@@ -162,6 +182,19 @@ static enum err apply_members(struct store_writer *w, struct store_write *group,
     return err;
 }
 
+/* What waits in the log goes into the table before the group begins, as it must
+ * stay there if the group is taken back. */
+static enum err give_way_to_group(struct store_writer *w,
+                                  const struct store_write *group)
+{
+    enum err err = ERR_OK;
+
+    for (size_t i = 0; i < group->n_group && err == ERR_OK; i++) {
+        err = writer_log_give_way(w, group->group[i]);
+    }
+    return err;
+}
+
 static enum err apply_group(struct store_writer *w, struct store_write *group)
 {
     const struct engine *engine = w->with.engine;
@@ -175,7 +208,10 @@ static enum err apply_group(struct store_writer *w, struct store_write *group)
             return ERR_OK;
         }
     }
-    enum err err = engine->begin_group(w->connection, &w->detail);
+    enum err err = give_way_to_group(w, group);
+    if (err == ERR_OK) {
+        err = engine->begin_group(w->connection, &w->detail);
+    }
     if (err == ERR_OK) {
         err = apply_members(w, group, &refused);
     }
@@ -220,8 +256,7 @@ static enum err apply(struct store_writer *w, struct store_write *write)
     return err;
 }
 
-/* Tells the caller how 'write' ended; the write is his again. */
-static void end(struct store_writer *w, struct store_write *write, enum err err,
+void writer_end(struct store_writer *w, struct store_write *write, enum err err,
                 struct slice detail)
 {
     char *error_text = write->error_text; /* 'detail' may lie in it. */
@@ -230,6 +265,9 @@ static void end(struct store_writer *w, struct store_write *write, enum err err,
     forget(write);
     if (write->deferred) {
         atomic_fetch_sub_explicit(&w->n_deferred, 1, memory_order_release);
+    }
+    if (write->in_log) {
+        atomic_fetch_sub_explicit(&w->n_logged, 1, memory_order_release);
     }
     write->done(write, err, detail);
     free(error_text);
@@ -252,7 +290,8 @@ static void fail_urgent(struct store_writer *w, int64_t limit_us, enum err err)
             continue;
         }
         stats_count(STATS_store_errors);
-        end(w, pending_unlink(&w->pending, link), err, buf_slice(&w->detail));
+        writer_end(w, pending_unlink(&w->pending, link), err,
+                   buf_slice(&w->detail));
     }
 }
 
@@ -270,8 +309,8 @@ static void lose_patience(struct store_writer *w, int64_t now_us, enum err err)
         w->lost = w->pending.count > 0 ? err : w->lost;
         while (w->pending.first != NULL) {
             stats_count(STATS_store_errors);
-            end(w, pending_unlink(&w->pending, &w->pending.first),
-                ERR_SHUTTING_DOWN, buf_slice(&w->detail));
+            writer_end(w, pending_unlink(&w->pending, &w->pending.first),
+                       ERR_SHUTTING_DOWN, buf_slice(&w->detail));
         }
     }
 }
@@ -359,6 +398,20 @@ static int64_t count_changes(const struct store_write *write)
     return count;
 }
 
+/* Ends 'write', or keeps it until the table has what it says. */
+static void end_committed(struct store_writer *w, struct store_write *write)
+{
+    const char *text = write->error_text;
+
+    if (write->staged) {
+        writer_log_hold(w, write);
+    } else if (write->op != STORE_BARRIER || !writer_log_bars(w, write)) {
+        writer_show_aside(w, write);
+        writer_end(w, write, write->result,
+                   text == NULL ? SLICE("") : slice_from_string(text));
+    }
+}
+
 static void transaction_ended(struct store_writer *w, size_t count)
 {
     int64_t n_written = 0;
@@ -373,14 +426,12 @@ static void transaction_ended(struct store_writer *w, size_t count)
         log_info("store: writes again");
     }
     writer_tell_effects(w);
+    writer_log_committed(w);
     for (size_t i = 0; i < count; i++) {
         struct store_write *write =
             pending_unlink(&w->pending, &w->pending.first);
-        const char *text = write->error_text;
         n_written += count_changes(write);
-        writer_show_aside(w, write);
-        end(w, write, write->result,
-            text == NULL ? SLICE("") : slice_from_string(text));
+        end_committed(w, write);
     }
     if (n_written > 0) {
         stats_add(STATS_store_writes, n_written);
@@ -401,42 +452,123 @@ void writer_look_for_others(struct store_writer *w)
     }
 }
 
-/* BEGIN to COMMIT for the first of the pending, as many as make a group: their
- * number goes to '*count'.  '*step' says what failed. */
-static enum err transact(struct store_writer *w, size_t *count, enum step *step)
+/* How many of the pending make up the next transaction. */
+static size_t choose(const struct store_writer *w)
 {
-    const struct engine *engine = w->with.engine;
-    struct store_write *write = w->pending.first;
+    size_t count = 0;
     size_t bytes = 0;
 
-    buf_clear(&w->detail);
-    *count = 0;
-    *step = STEP_BEGIN;
-    enum err err = engine->begin(w->connection, &w->detail);
-    if (err != ERR_OK) {
-        return err;
-    }
-    writer_look_for_others(w); /* What was read before may be of the past. */
-
-    *step = STEP_WRITE;
-    while (err == ERR_OK && write != NULL && *count < w->group_max &&
-           bytes < GROUP_BYTES_MAX) {
-        err = apply(w, write);
+    for (const struct store_write *write = w->pending.first;
+         write != NULL && count < w->group_max && bytes < GROUP_BYTES_MAX;
+         write = write->next) {
         bytes += write->n_bytes;
+        count++;
+    }
+    return count;
+}
+
+/* Of the deferred writes of one plain key, with nothing between them that looks
+ * at it, only the last is carried out.  Returns how many need not be. */
+static size_t fold(struct store_writer *w, size_t count)
+{
+    struct store_write *write = w->pending.first;
+    struct fold *newest = &w->folding;
+    size_t n_folded = 0;
+
+    fold_clear(newest);
+    for (; count > 0; count--, write = write->next) {
+        write->folded = false;
+        if (write->op == STORE_GROUP || write->op == STORE_CLEAR_PLAIN) {
+            fold_clear(newest);
+        } else if (write->mapping != NULL || write->op == STORE_BARRIER) {
+            continue;
+        } else if (write->deferred && write->decide == NULL) {
+            struct store_write *older = fold_put(newest, write);
+            if (older != NULL) {
+                older->folded = true;
+                n_folded++;
+            }
+        } else {
+            struct store_write *older =
+                fold_find(newest, write->key, write->hash);
+            if (older != NULL) {
+                fold_remove(newest, older);
+            }
+        }
+    }
+    return n_folded;
+}
+
+/* In the transaction: carries out the first 'count' of the pending; '*done' of
+ * them before one failed.  An error that is a write's own fault: one was refused
+ * that may stand for others. */
+static enum err apply_all(struct store_writer *w, size_t count, bool folds,
+                          size_t *done)
+{
+    struct store_write *write = w->pending.first;
+    enum err err = ERR_OK;
+
+    for (*done = 0; *done < count && err == ERR_OK; ++*done) {
+        if (folds && write->folded) {
+            restore(write);
+        } else {
+            err = apply(w, write);
+            if (err == ERR_OK && folds && write->deferred &&
+                write->result != ERR_OK) {
+                err = write->result;
+            }
+        }
         write = write->next;
-        ++*count;
-    }
-    if (err == ERR_OK) {
-        *step = STEP_COMMIT;
-        err = engine->commit(w->connection, &w->detail);
-    }
-    if (err != ERR_OK) {
-        engine->rollback(w->connection);
     }
     return err;
 }
 
-static void checkpoint_if_due(struct store_writer *w)
+static void roll_back(struct store_writer *w)
+{
+    w->with.engine->rollback(w->connection);
+    writer_log_rolled_back(w);
+}
+
+/* BEGIN to COMMIT for the first of the pending, as many as make a group: their
+ * number goes to '*count', or how many were tried.  '*step' says what failed.
+ */
+static enum err transact(struct store_writer *w, size_t *count, enum step *step)
+{
+    const struct engine *engine = w->with.engine;
+    const size_t chosen = choose(w);
+    bool folds = fold(w, chosen) > 0;
+    bool again;
+    enum err err;
+
+    do {
+        buf_clear(&w->detail);
+        *count = 0;
+        *step = STEP_BEGIN;
+        err = engine->begin(w->connection, &w->detail);
+        if (err != ERR_OK) {
+            return err;
+        }
+        writer_look_for_others(
+            w); /* What was read before may be of the past. */
+        *step = STEP_WRITE;
+        err = apply_all(w, chosen, folds, count);
+        if (err == ERR_OK) {
+            *step = STEP_COMMIT;
+            err = writer_log_append(w);
+        }
+        if (err == ERR_OK) {
+            err = engine->commit(w->connection, &w->detail);
+        }
+        if (err != ERR_OK) {
+            roll_back(w);
+        }
+        again = folds && engine_is_own_failure(err);
+        folds = false;
+    } while (again);
+    return err;
+}
+
+void writer_checkpoint_if_due(struct store_writer *w)
 {
     if (!w->with.engine->checkpoint_due(w->connection)) {
         return;
@@ -459,13 +591,14 @@ void writer_commit(struct store_writer *w)
     size_t count;
 
     if (pending->count == 1 && pending->first->op == STORE_BARRIER) {
-        end(w, pending_unlink(pending, &pending->first), ERR_OK, SLICE(""));
-        return; /* All before it was committed. */
+        /* All before it was committed. */
+        end_committed(w, pending_unlink(pending, &pending->first));
+        return;
     }
     const enum err err = transact(w, &count, &step);
     if (err == ERR_OK) {
         transaction_ended(w, count);
-        checkpoint_if_due(w);
+        writer_checkpoint_if_due(w);
     } else {
         transaction_failed(w, count, step, err);
     }

@@ -4,6 +4,8 @@
  *
  *     writer.c         its thread: what it waits for, and when it commits
  *     writer_commit.c  transactions: their writes, their end, their failure
+ *     writer_log.c     plain writes into the log
+ *     writer_apply.c   … and from there into their table
  *     writer_letters.c writes that the database refuses, put aside
  *     pending.c        the writes that wait
  *
@@ -21,6 +23,7 @@
 #include "server/store/deadletter_internal.h"
 #include "server/store/pending.h"
 #include "server/store/writer.h"
+#include "server/store/writer_log.h"
 
 /* Writes and bytes of one transaction, and so of deferred writes that wait.
  * Large enough to make the fsync cheap, small enough to commit in well under
@@ -40,6 +43,8 @@ struct store_writer {
      * subtracted from after its commit; release, paired with the acquire of
      * store_writer_has_deferred(). */
     _Atomic size_t n_deferred;
+    /* Writes in the log and not yet in the table.  As 'n_deferred'. */
+    _Atomic size_t n_logged;
     /* The last transaction failed.  Set by the thread, read also by describe;
      * relaxed. */
     _Atomic bool failing;
@@ -58,6 +63,8 @@ struct store_writer {
     /* ---- of the writer's thread, and of the owner when it is joined ---- */
     struct engine_writer *connection;
     struct pending pending;
+    struct fold folding; /* The newest deferred writes of a transaction. */
+    struct write_log log;
     size_t group_max;   /* Writes of the next transaction. */
     bool open;          /* The channel is not drained and closed. */
     bool armed;         /* 'timer' waits, or its ring was not received. */
@@ -108,7 +115,13 @@ void writer_tell_effects(struct store_writer *w);
 /* Between transactions. */
 void writer_tidy(struct store_writer *w);
 
+/* Tells the caller how 'write' ended; the write is his again. */
+void writer_end(struct store_writer *w, struct store_write *write, enum err err,
+                struct slice detail);
+
 /* One transaction for the first of the pending writes. */
 void writer_commit(struct store_writer *w);
+
+void writer_checkpoint_if_due(struct store_writer *w);
 
 #endif

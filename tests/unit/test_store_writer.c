@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -226,15 +227,17 @@ static void many_done(struct store_write *write, enum err err,
     wg_done(&many);
 }
 
-/* 'n' writes of one key; to be freed after they were waited for. */
+/* 'n' writes of as many keys; to be freed after they were waited for. */
 static struct store_write *make_many(size_t n, bool deferred)
 {
+    static char keys[140000][8];
     struct store_write *writes = xcalloc(n, sizeof(*writes));
 
     wg_init(&many);
     for (size_t i = 0; i < n; i++) {
+        (void)snprintf(keys[i], sizeof(keys[i]), "%zu", i);
         writes[i] = (struct store_write){.op = STORE_PUT_PLAIN,
-                                         .key = SLICE("key"),
+                                         .key = slice_from_string(keys[i]),
                                          .value = SLICE("value"),
                                          .deferred = deferred,
                                          .done = many_done};
@@ -376,13 +379,13 @@ static void test_a_store_that_fails_within_a_write_fails_the_group(void **state)
     occupy(&first);
     start(&w[0], "good", "1", false);
     start(&w[1], "bad", "1", false);
-    fake_store_fail(bed.fake, FAKE_APPLY, "bad", 1, ERR_STORE_CORRUPT);
+    fake_store_fail(bed.fake, FAKE_APPLY, "bad", 1, ERR_STORE_DOWN);
     let_go(&first);
     written_wait(&w[0]);
     written_wait(&w[1]);
 
-    assert_int_equal(w[0].err, ERR_STORE_CORRUPT);
-    assert_int_equal(w[1].err, ERR_STORE_CORRUPT);
+    assert_int_equal(w[0].err, ERR_STORE_DOWN);
+    assert_int_equal(w[1].err, ERR_STORE_DOWN);
     assert_int_equal(fake_store_calls(bed.fake, FAKE_ROLLBACK), 1);
     assert_false(fake_store_has(bed.fake, "good"));
     written_destroy(&w[0]);
