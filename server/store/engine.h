@@ -44,8 +44,9 @@ struct engine_sight {
                      writer. */
     bool more;     /* Not all of it was told yet: look again. */
     bool anew;     /* It may be another database: nothing known of it holds. */
+    bool foreign;  /* It was somebody else's, of which not all is in the feed. */
     bool ask;      /* foreign_commit() is to be called: only the writer knows
-                      whose the commit was, or has a file to leave. */
+                      whose it was, or has a file to leave. */
     int64_t since_us; /* 'changed': the commit was not before this moment, on
                          clock_real_us(); INT64_MIN if that is not known. */
 };

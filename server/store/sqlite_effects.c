@@ -301,7 +301,7 @@ enum err sqlite_tidy(struct engine_writer *writer, bool *more,
     err = sqlite_execute(writer->db, writer->feed_trim, detail);
     *more = err == ERR_OK && sqlite3_changes64(writer->db) > 0;
     if (err == ERR_OK) {
-        err = sqlite_execute(writer->db, writer->commit, detail);
+        err = sqlite_end_transaction(writer, detail);
     }
     if (err != ERR_OK) {
         *more = false;

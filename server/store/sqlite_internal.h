@@ -53,6 +53,10 @@ struct engine_database {
     /* Rows of the change table up to this one were told and may be taken out;
      * stored by the watcher, loaded by the writer, relaxed. */
     _Atomic int64_t feed_seen;
+    /* Grows before and after each COMMIT of the writer; so it is odd meanwhile.
+     * Sequentially consistent: what the watcher sees of a commit is not older
+     * than this. */
+    _Atomic uint64_t own_commits;
     struct sqlite_places *places; /* Owned; of walks. */
 };
 
@@ -379,6 +383,10 @@ enum err sqlite_writer_connect(struct engine_writer *writer,
 /* 'checkpoint': moves the log into the file first. */
 void sqlite_writer_disconnect(struct engine_writer *writer, bool checkpoint);
 bool sqlite_foreign_commit(struct engine_writer *writer);
+/* COMMIT. */
+NODISCARD
+enum err sqlite_end_transaction(struct engine_writer *writer,
+                                struct buf *detail);
 enum err sqlite_begin(struct engine_writer *writer, struct buf *detail);
 enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail);

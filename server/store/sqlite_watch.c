@@ -210,13 +210,21 @@ enum err sqlite_watch_look(struct engine_watch *watch,
     if (watch->phase != WATCHING) {
         return sqlite_exchange_go_on(watch, &stir, sight, detail);
     }
+    const uint64_t own_before = watch->own_commits;
+    watch->own_commits = atomic_load(&watch->database->own_commits);
     enum err err =
         sqlite_watch_number(watch, watch->data_version, &data, detail);
     if (err != ERR_OK || (data == watch->seen_data && !watch->more)) {
         return err;
     }
     sight->changed = data != watch->seen_data;
-    sight->ask = sight->changed && !watch->all_covered;
+    if (sight->changed && !watch->all_covered) {
+        /* Has the writer committed nothing since the look before? */
+        sight->foreign =
+            own_before % 2 == 0 &&
+            own_before == atomic_load(&watch->database->own_commits);
+        sight->ask = !sight->foreign;
+    }
     sight->since_us = sqlite_files_written_us(&watch->files);
     err = look_closer(watch, observer, sight, detail);
     if (err == ERR_OK) {

@@ -34,6 +34,7 @@ struct engine_watch {
     struct sqlite3_stmt *last_seq; /* Likewise. */
     int64_t seen_data;
     int64_t seen_schema;
+    uint64_t own_commits; /* Before the last look at data_version. */
     int64_t seen_seq;
     int64_t trimmed_seq; /* When the writer was last woken to trim. */
     bool more;           /* The last look left rows untold. */

@@ -72,6 +72,17 @@ bool sqlite_foreign_commit(struct engine_writer *writer)
     return err == ERR_OK && look_for_others(writer);
 }
 
+enum err sqlite_end_transaction(struct engine_writer *writer,
+                                struct buf *detail)
+{
+    _Atomic uint64_t *commits = &writer->database->own_commits;
+
+    atomic_fetch_add(commits, 1);
+    const enum err err = sqlite_execute(writer->db, writer->commit, detail);
+    atomic_fetch_add(commits, 1);
+    return err;
+}
+
 /* True if SQLite has rolled the transaction back by itself. */
 static bool is_gone(const struct engine_writer *writer, struct buf *detail)
 {
@@ -92,8 +103,7 @@ enum err sqlite_commit(struct engine_writer *writer, struct buf *detail)
     if (err == ERR_OK) {
         err = sqlite_effects_end(writer, detail);
     }
-    return err == ERR_OK ? sqlite_execute(writer->db, writer->commit, detail)
-                         : err;
+    return err == ERR_OK ? sqlite_end_transaction(writer, detail) : err;
 }
 
 void sqlite_rollback(struct engine_writer *writer)

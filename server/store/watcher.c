@@ -103,7 +103,7 @@ static bool tell_all(struct watcher *w, bool covered)
 }
 
 /* The writer has found somebody else's commit: because he was asked, or before
- * that. */
+ * that; perhaps one that is told already. */
 static void tell_foreign(struct watcher *w)
 {
     const bool was_asked = w->asked_us >= w->looked_us - ANSWER_US;
@@ -158,7 +158,8 @@ static void tell_sight(struct watcher *w, int64_t last_look_us)
     if (sight->anew) {
         observer->changed_all(observer->arg, NULL);
     }
-    if (sight->anew || sight->n_told > 0) {
+    if ((sight->foreign && tell_all(w, false)) || sight->anew ||
+        sight->n_told > 0) {
         tell_lag(w, since_us);
     }
     if (sight->ask) {

@@ -200,22 +200,14 @@ static void measure_idle(const struct daemon *d, unsigned seconds)
            (double)spent_us / 1e4 / seconds);
 }
 
-static void install_feed(const struct daemon *d)
+static void remove_feed(const struct daemon *d)
 {
     sqlite3 *db = open_store(d);
 
-    run_sql(db,
-            "CREATE TABLE bookd_changes(seq INTEGER PRIMARY KEY AUTOINCREMENT,"
-            " key TEXT NOT NULL, op INTEGER NOT NULL);"
-            "CREATE TRIGGER bookd_feed_books_insert AFTER INSERT ON books "
-            "BEGIN INSERT INTO bookd_changes(key, op) "
-            "VALUES('book:' || NEW.id, 1); END;"
-            "CREATE TRIGGER bookd_feed_books_update AFTER UPDATE ON books "
-            "BEGIN INSERT INTO bookd_changes(key, op) "
-            "VALUES('book:' || NEW.id, 1); END;"
-            "CREATE TRIGGER bookd_feed_books_delete AFTER DELETE ON books "
-            "BEGIN INSERT INTO bookd_changes(key, op) "
-            "VALUES('book:' || OLD.id, 2); END;");
+    run_sql(db, "DROP TRIGGER bookd_feed_books_insert;"
+                "DROP TRIGGER bookd_feed_books_update;"
+                "DROP TRIGGER bookd_feed_books_delete;"
+                "DROP TABLE bookd_changes");
     sqlite3_close(db);
 }
 
@@ -225,8 +217,8 @@ static void run_one(const char *name, bool with_feed, unsigned idle_s)
     struct daemon d = {0};
 
     load_fill_books(&d, KEYS);
-    if (with_feed) {
-        install_feed(&d);
+    if (!with_feed) {
+        remove_feed(&d);
     }
     daemon_start(&d, args);
     measure(name, &d);

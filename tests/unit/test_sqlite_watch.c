@@ -348,7 +348,7 @@ static void test_a_foreign_commit_wakes_and_the_writer_knows_it(void **state)
     look_well(bed);
     assert_true(bed->sight.stirred);
     assert_true(bed->sight.changed);
-    assert_true(bed->sight.ask);
+    assert_true(bed->sight.foreign); /* The writer has done nothing. */
     assert_int_equal(bed->n_told, 0);
     assert_true(writer_looks(bed));
     assert_false(writer_looks(bed));
@@ -364,7 +364,22 @@ static void test_our_own_commit_is_not_foreign(void **state)
     look_well(bed);
 
     assert_true(bed->sight.changed);
+    assert_false(bed->sight.foreign);
+    assert_true(bed->sight.ask);
     assert_false(writer_looks(bed));
+}
+
+static void test_a_commit_beside_our_own_is_found_by_the_writer(void **state)
+{
+    struct bed *bed = *state;
+
+    write_book(bed, "3", "ours");
+    others_run(bed, "UPDATE books SET year = 1 WHERE id = 3");
+    look_well(bed);
+
+    assert_false(bed->sight.foreign);
+    assert_true(bed->sight.ask);
+    assert_true(writer_looks(bed));
 }
 
 static void test_a_transaction_sees_what_was_committed_before_it(void **state)
@@ -764,6 +779,7 @@ int main(void)
         TEST(test_nothing_is_told_while_nobody_commits),
         TEST(test_a_foreign_commit_wakes_and_the_writer_knows_it),
         TEST(test_our_own_commit_is_not_foreign),
+        TEST(test_a_commit_beside_our_own_is_found_by_the_writer),
         TEST(test_a_transaction_sees_what_was_committed_before_it),
         FEED(test_the_feed_names_the_rows),
         FEED(test_our_own_writes_are_not_in_the_feed),

@@ -342,6 +342,17 @@ static void test_only_the_writer_knows_whose_a_commit_was(void **state)
     assert_next("lag");
 }
 
+static void test_what_is_surely_foreign_needs_no_question(void **state)
+{
+    (void)state;
+    covers_books = false;
+    find((struct look){.sight = {.changed = true, .foreign = true}});
+    wake();
+
+    assert_next("all books");
+    assert_next("lag");
+}
+
 static void test_without_a_feed_plain_keys_are_out_of_date_too(void **state)
 {
     (void)state;
@@ -440,6 +451,7 @@ int main(void)
         TEST(test_what_is_left_is_looked_for_at_once),
         TEST(test_who_has_too_much_to_tell_gives_up_all_copies),
         TEST(test_only_the_writer_knows_whose_a_commit_was),
+        TEST(test_what_is_surely_foreign_needs_no_question),
         TEST(test_without_a_feed_plain_keys_are_out_of_date_too),
         TEST(test_with_a_feed_for_all_a_foreign_commit_is_no_news),
         TEST(test_a_failure_is_shown_and_ends),
