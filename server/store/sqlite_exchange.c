@@ -205,6 +205,7 @@ static void begin_leaving(struct engine_watch *watch, enum sqlite_fate fate,
     watch->written_us = clock_real_us();
     sight->anew = true; /* At once, and again when there is another. */
     sight->stirred = true;
+    sight->ask = true; /* The writer has to leave, too. */
 }
 
 enum err sqlite_exchange_schema(struct engine_watch *watch, bool feed_changed,
