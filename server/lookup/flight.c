@@ -477,22 +477,24 @@ enum flight_join flights_join(struct flights *flights, struct slice key,
 void flights_land(struct flights *flights, struct flight *f)
 {
     struct flight_shard *shard = flight_shard_of(flights, f->hash);
-    enum store_start started = STORE_STARTED;
+    struct waiter *waiters = NULL;
 
     mutex_lock(&shard->lock);
     f->held = false;
-    f->found = cache_get(flights->cache, flight_key(f), f->hash, 0, &f->copy,
-                         &f->bytes);
-    if (!f->found) {
+    bool landed = cache_get(flights->cache, flight_key(f), f->hash, 0, &f->copy,
+                            &f->bytes);
+    f->found = landed;
+    if (!landed) {
         buf_clear(&f->bytes);
         f->copy.filled_us = clock_now_us();
-        started = store_read_start(flights->store, &f->read);
+        /* Once it is started, row() may be at the flight. */
+        const enum store_start started =
+            store_read_start(flights->store, &f->read);
+        if (started == STORE_REFUSED || started == STORE_BROKEN) {
+            f->err = started == STORE_BROKEN ? ERR_STORE_DOWN : ERR_STORE_BUSY;
+            landed = true;
+        }
     }
-    if (started == STORE_REFUSED || started == STORE_BROKEN) {
-        f->err = started == STORE_BROKEN ? ERR_STORE_DOWN : ERR_STORE_BUSY;
-    }
-    const bool landed = f->found || f->err != ERR_OK;
-    struct waiter *waiters = NULL;
     if (landed) {
         waiters = f->waiters;
         f->waiters = NULL;
