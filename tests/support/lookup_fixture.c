@@ -7,6 +7,7 @@
 #include "common/mem.h"
 #include "common/task.h"
 #include "common/timer.h"
+#include "server/lookup/changes.h"
 #include "server/lookup/record.h"
 #include "server/lookup/watch.h"
 #include "server/store/store.h"
@@ -61,10 +62,12 @@ struct fixture *fixture_new(const char *const *directives)
                                                 .max_bytes = 64 << 20};
     f->cache = cache_new(&cache_options);
     f->watches = watches_new();
+    f->changes = changes_new();
     const struct lookup_parts parts = {.config = f->config,
                                        .cache = f->cache,
                                        .store = f->store,
                                        .timers = f->timers,
+                                       .changes = f->changes,
                                        .watches = f->watches};
     f->lookup = lookup_new(&parts);
     f->home = chan_new(sizeof(struct task), CHAN_UNBOUNDED);
@@ -82,6 +85,7 @@ void fixture_free(struct fixture *f)
         task.run(task.arg);
     }
     lookup_free(f->lookup);
+    changes_free(f->changes);
     watches_free(f->watches);
     cache_free(f->cache);
     timers_free(f->timers);
@@ -222,4 +226,60 @@ void fixture_run_write(struct fixture *f, struct written *w)
 void written_free(struct written *w)
 {
     buf_destroy(&w->detail);
+}
+
+/* ---- groups ---- */
+
+/* A group goes on with the test's check, and answers into the test's struct. */
+struct group_call {
+    struct grouped *grouped;
+    bool (*check)(void *arg);
+    void *arg;
+};
+
+static bool on_check(void *arg)
+{
+    const struct group_call *call = arg;
+
+    return call->check(call->arg);
+}
+
+static void on_grouped(void *arg, const struct update_outcome *outcome)
+{
+    struct group_call *call = arg;
+    struct grouped *g = call->grouped;
+
+    must(!g->answered, "only one outcome");
+    must(outcome->n <= GROUPED_MAX, "room for the results");
+    g->answered = true;
+    g->err = outcome->err;
+    g->n = outcome->n;
+    for (size_t i = 0; i < outcome->n; i++) {
+        g->results[i] = outcome->results[i];
+        g->results[i].detail = SLICE("");
+    }
+    free(call);
+}
+
+void fixture_group(struct fixture *f, const struct update *updates, size_t n,
+                   bool (*check)(void *arg), void *arg, struct grouped *g)
+{
+    struct group_call *call = xcalloc(1, sizeof *call);
+    const struct update_caller caller = {.home = chan_tx(f->home),
+                                         .done = on_grouped,
+                                         .arg = call,
+                                         .check =
+                                             check != NULL ? on_check : NULL};
+
+    *g = (struct grouped){.answered = false};
+    *call = (struct group_call){.grouped = g, .check = check, .arg = arg};
+    must(update_start(f->lookup, updates, n, &caller) == g->answered,
+         "done() before update_start() returns true");
+}
+
+void fixture_run_group(struct fixture *f, struct grouped *g)
+{
+    while (!g->answered) {
+        fixture_run_one(f);
+    }
 }

@@ -29,6 +29,7 @@ struct fixture {
     struct store *store;
     struct cache *cache;
     struct watches *watches;
+    struct changes *changes; /* Nobody listens, unless a test does. */
     struct lookup *lookup;
     struct chan *home;
 };
@@ -46,6 +47,15 @@ struct written {
     bool answered;
     struct update_result result; /* Its detail is in 'detail'. */
     struct buf detail;
+};
+
+/* A group of writes that was asked for, and its outcome. */
+#define GROUPED_MAX 8
+struct grouped {
+    bool answered;
+    enum err err;
+    size_t n;
+    struct update_result results[GROUPED_MAX]; /* Without details. */
 };
 
 /* Reads clock_now_us(): take the clock in hand first, if at all.  'directives'
@@ -74,6 +84,11 @@ void fixture_put(struct fixture *f, const char *key, const char *value,
                  struct written *w);
 void fixture_run_write(struct fixture *f, struct written *w);
 void written_free(struct written *w);
+
+/* Begins a group, which goes on if 'check(arg)' says so, or is NULL. */
+void fixture_group(struct fixture *f, const struct update *updates, size_t n,
+                   bool (*check)(void *arg), void *arg, struct grouped *g);
+void fixture_run_group(struct fixture *f, struct grouped *g);
 
 /* Runs one task; waits for it. */
 void fixture_run_one(struct fixture *f);
