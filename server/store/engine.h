@@ -44,8 +44,8 @@ struct engine_sight {
                      writer. */
     bool more;     /* Not all of it was told yet: look again. */
     bool anew;     /* It may be another database: nothing known of it holds. */
-    bool foreign;  /* It was somebody else's, of which not all is in the feed. */
-    bool ask;      /* foreign_commit() is to be called: only the writer knows
+    bool foreign; /* It was somebody else's, of which not all is in the feed. */
+    bool ask;     /* foreign_commit() is to be called: only the writer knows
                       whose it was, or has a file to leave. */
     int64_t since_us; /* 'changed': the commit was not before this moment, on
                          clock_real_us(); INT64_MIN if that is not known. */
@@ -105,12 +105,15 @@ struct engine {
      * write->applied().  Errors that are this write's alone
      * (engine_is_own_failure()) leave the transaction as it was; after any
      * other it can only be rolled back.  A write that ends the transaction by
-     * itself (a trigger that says ROLLBACK) fails with ERR_STORE_DOWN if others
-     * were applied before; as the first it gets an error that is its own. */
+     * itself (a trigger that says ROLLBACK, a damaged page) fails with
+     * ERR_STORE_DOWN if others were applied before; as the first it gets an
+     * error that is its own. */
     enum err (*apply)(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail);
     /* Around the members of a group: what was applied since the last
-     * begin_group() stays with the transaction, or is taken back. */
+     * begin_group() stays with the transaction, or is taken back.  Keeping it
+     * may fail with an engine_is_own_failure() of the group: then it is taken
+     * back, and the transaction goes on. */
     enum err (*begin_group)(struct engine_writer *writer, struct buf *detail);
     enum err (*end_group)(struct engine_writer *writer, bool keep,
                           struct buf *detail);

@@ -117,6 +117,22 @@ void sqlite_rollback(struct engine_writer *writer)
     buf_destroy(&ignored);
 }
 
+/* A constraint that is checked at the COMMIT only is the fault of one write, or
+ * of one group: it must not fail all the others. */
+static enum err check_deferred(struct engine_writer *writer, struct buf *detail)
+{
+    int unresolved = 0;
+    int highest;
+
+    (void)sqlite3_db_status(writer->db, SQLITE_DBSTATUS_DEFERRED_FKS,
+                            &unresolved, &highest, 0);
+    if (unresolved == 0) {
+        return ERR_OK;
+    }
+    buf_append_string(detail, "FOREIGN KEY constraint failed");
+    return ERR_CONSTRAINT;
+}
+
 /* ---- groups ---- */
 
 enum err sqlite_begin_group(struct engine_writer *writer, struct buf *detail)
@@ -135,19 +151,26 @@ enum err sqlite_begin_group(struct engine_writer *writer, struct buf *detail)
 enum err sqlite_end_group(struct engine_writer *writer, bool keep,
                           struct buf *detail)
 {
+    enum err refused = ERR_OK;
     enum err err = ERR_OK;
 
     if (is_gone(writer, detail)) {
         return ERR_STORE_DOWN;
     }
-    if (!keep) { /* Takes back, and stays in the savepoint. */
+    writer->in_group = false;
+    if (keep) {
+        refused = check_deferred(writer, detail);
+    }
+    if (!keep || refused != ERR_OK) {
+        /* Takes back, and stays in the savepoint. */
         err = sqlite_execute(writer->db, writer->group_undo, detail);
         sqlite_effects_forget(&writer->effects, writer->n_effects_before_group);
         writer->n_applied = writer->n_before_group;
     }
-    writer->in_group = false;
-    return err == ERR_OK ? sqlite_execute(writer->db, writer->group_end, detail)
-                         : err;
+    if (err == ERR_OK) {
+        err = sqlite_execute(writer->db, writer->group_end, detail);
+    }
+    return err == ERR_OK ? refused : err;
 }
 
 /* ---- checkpoints ---- */
@@ -221,7 +244,7 @@ static enum err write_plain(struct engine_writer *writer,
     return err;
 }
 
-/* Takes back what a write did that failed with 'err'; all of it, also what a
+/* Takes back what a write did that failed with 'err': all of it, also what a
  * trigger did before it said FAIL. */
 static enum err take_back(struct engine_writer *writer, enum err err,
                           struct buf *detail)
@@ -244,7 +267,8 @@ static enum err take_back(struct engine_writer *writer, enum err err,
 }
 
 /* The write that failed with 'err' has ended the transaction.  If nothing of
- * others was in it, another one begins in its place. */
+ * others was in it, another one begins in its place; else only the caller can
+ * carry them out again. */
 static enum err begin_again(struct engine_writer *writer, enum err err,
                             struct buf *detail)
 {
@@ -284,6 +308,13 @@ static enum err carry_out(struct engine_writer *writer,
     err = write->mapping == NULL ? write_plain(writer, write, detail)
                                  : sqlite_row_write(writer, write, detail);
     writer->effects.own = NULL;
+    if (err == ERR_OK && !writer->in_group) {
+        err = check_deferred(writer, detail);
+    }
+    if (err == ERR_STORE_CORRUPT) {
+        /* SQLite writes nothing more in this transaction. */
+        sqlite_rollback(writer);
+    }
     if (is_gone(writer, detail)) {
         err = begin_again(writer, err == ERR_OK ? ERR_STORE_DOWN : err, detail);
     } else if (err == ERR_OK) {

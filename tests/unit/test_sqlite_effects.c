@@ -261,6 +261,19 @@ static void test_others_do_not_see_our_triggers(void **state)
                         "0");
 }
 
+static void test_a_table_made_anew_by_others_is_still_watched(void **state)
+{
+    (void)state;
+    engine_bed_outside(&bed, "DROP TABLE copies;"
+                             "CREATE TABLE copies(shelf TEXT, work INTEGER"
+                             "  REFERENCES works(id) ON DELETE CASCADE,"
+                             "  PRIMARY KEY(shelf, work)) WITHOUT ROWID;"
+                             "INSERT INTO copies VALUES('new', 1)");
+    engine_bed_begin(&bed);
+    assert_string_equal(engine_bed_put(&bed, "work:1", NULL), "~1");
+    assert_string_equal(engine_bed_commit(&bed), "copy:new/1 deleted ");
+}
+
 /* ---- commits of others ---- */
 
 static void test_only_commits_of_others_are_foreign(void **state)
@@ -354,6 +367,7 @@ int main(void)
             test_a_view_changes_with_every_commit_that_changes, set_up_view,
             tear_down),
         CASE(test_others_do_not_see_our_triggers),
+        CASE(test_a_table_made_anew_by_others_is_still_watched),
         CASE(test_only_commits_of_others_are_foreign),
         CASE(test_our_own_changes_are_not_left_in_the_feed),
         CASE(test_the_feed_is_trimmed_as_far_as_it_was_seen),

@@ -25,6 +25,8 @@ static const char schema[] =
     "CREATE TABLE checked(id INTEGER PRIMARY KEY, a INT CHECK(a > 0),"
     "  b TEXT UNIQUE, c INT REFERENCES checked(id)) STRICT;"
     "CREATE TABLE parsed(id INTEGER PRIMARY KEY, n INTEGER, size AS (abs(n)));"
+    "CREATE TABLE later(id INTEGER PRIMARY KEY,"
+    "  other INTEGER REFERENCES later(id) DEFERRABLE INITIALLY DEFERRED);"
     "CREATE VIEW adults AS SELECT name, age FROM users WHERE age >= 18;"
     "INSERT INTO users(name, age) VALUES('anna', 30);"
     "INSERT INTO loose VALUES('Abc', 1);"
@@ -128,6 +130,18 @@ static const struct mapping list[] = {
      .generated = none_generated,
      .n_columns = 2,
      .index = 7},
+    {.table = "later",
+     .prefix = {"later:", 6},
+     .keys = KEYS({.column = 0}),
+     .n_keys = 1,
+     .columns = NAMES("id", "other"),
+     .affinities = KINDS(AFFINITY_INTEGER, AFFINITY_INTEGER),
+     .generated = none_generated,
+     .n_columns = 2,
+     .index = 8,
+     .writable = true,
+     .integer_key = true,
+     .key_column = "id"},
 };
 static const struct mappings mappings = {.list = list,
                                          .count = ARRAY_LEN(list)};
@@ -569,6 +583,84 @@ static void test_a_rollback_in_the_first_group_ends_the_group_only(void **state)
     engine_bed_begin(&bed);
 }
 
+static void test_a_deferred_constraint_fails_its_write_alone(void **state)
+{
+    (void)state;
+    assert_has(engine_bed_set(&bed, "later:1", "other", "1", NULL), "+1");
+    assert_has(engine_bed_set(&bed, "later:2", "other", "3", NULL),
+               "constraint of the table was violated: FOREIGN KEY");
+    assert_string_equal(engine_bed_read(&bed, "later:2"), "=");
+
+    assert_int_equal(bed.engine->begin_group(bed.writer, &bed.detail), ERR_OK);
+    assert_has(engine_bed_set(&bed, "later:2", "other", "3", NULL), "+1");
+    assert_has(engine_bed_set(&bed, "later:3", "other", "2", NULL), "+1");
+    assert_int_equal(bed.engine->end_group(bed.writer, true, &bed.detail),
+                     ERR_OK);
+    assert_int_equal(bed.engine->begin_group(bed.writer, &bed.detail), ERR_OK);
+    assert_string_equal(engine_bed_put(&bed, "later:1", NULL), "~1");
+    assert_string_equal(engine_bed_put(&bed, "later:2", NULL), "~1");
+    assert_int_equal(bed.engine->end_group(bed.writer, true, &bed.detail),
+                     ERR_CONSTRAINT);
+    assert_string_equal(engine_bed_commit(&bed), "adult:* ");
+    assert_string_equal(
+        engine_bed_query(&bed, "SELECT group_concat(id) FROM later"), "1,2,3");
+    engine_bed_begin(&bed);
+}
+
+/* Writes over one of the pages with rows of 'checked'. */
+static void damage_a_page(void)
+{
+    char garbage[512];
+    FILE *file;
+
+    bed.engine->rollback(bed.writer);
+    engine_bed_outside(&bed, "WITH RECURSIVE c(i) AS (SELECT 1000 UNION ALL "
+                             "SELECT i + 1 FROM c WHERE i < 3000) "
+                             "INSERT INTO checked(id, b) SELECT i, 'row ' || i "
+                             "FROM c; PRAGMA wal_checkpoint(TRUNCATE)");
+    const long offset = strtol(
+        engine_bed_query(&bed, "SELECT (pageno - 1) * 4096 FROM dbstat "
+                               "WHERE name = 'checked' AND pagetype = 'leaf' "
+                               "ORDER BY path LIMIT 1 OFFSET 3"),
+        NULL, 10);
+    memset(garbage, 0xa5, sizeof(garbage));
+    file = fopen(buf_string(&bed.path), "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, offset, SEEK_SET), 0);
+    assert_int_equal(fwrite(garbage, 1, sizeof(garbage), file),
+                     sizeof(garbage));
+    assert_int_equal(fclose(file), 0);
+    engine_bed_reopen(&bed);
+    engine_bed_begin(&bed);
+}
+
+static void test_a_damaged_page_fails_only_what_needs_it(void **state)
+{
+    unsigned n_damaged = 0;
+
+    (void)state;
+    damage_a_page();
+    for (int id = 1000; id <= 3000; id += 10) {
+        char key[32];
+        snprintf(key, sizeof(key), "checked:%d", id);
+        const char *text = engine_bed_set(&bed, key, "a", "5", NULL);
+        if (strstr(text, "~1") == NULL) {
+            assert_has(text, "the store file is damaged: ");
+            n_damaged++;
+        }
+        /* Others of the same transaction. */
+        assert_has(engine_bed_set(&bed, "user:anna", "age", "1", NULL), "~1");
+        assert_string_equal(engine_bed_commit(&bed),
+                            "adult:* reader:anna written ");
+        engine_bed_begin(&bed);
+    }
+    assert_true(n_damaged > 0 && n_damaged < 50);
+    bed.engine->rollback(bed.writer);
+    assert_string_equal(
+        engine_bed_query(&bed, "SELECT a FROM checked WHERE id = 3000"), "5");
+    engine_bed_begin(&bed);
+}
+
 static void test_a_row_that_is_too_big_fails_alone(void **state)
 {
     struct buf big = {0};
@@ -641,6 +733,8 @@ int main(void)
         CASE(test_what_a_failed_write_did_is_taken_back),
         CASE(test_a_rollback_by_the_first_write_is_its_own_fault),
         CASE(test_a_rollback_in_the_first_group_ends_the_group_only),
+        CASE(test_a_deferred_constraint_fails_its_write_alone),
+        CASE(test_a_damaged_page_fails_only_what_needs_it),
         CASE(test_a_row_that_is_too_big_fails_alone),
         CASE(test_many_choices_of_columns_are_written),
     };
