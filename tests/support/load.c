@@ -91,17 +91,35 @@ void load_ask(struct load_conn *conn, const char *format, ...)
 
 /* ---- replies ---- */
 
+static size_t reply_size(const char *bytes, size_t size);
+
+/* Of an array whose first line, of 'size' bytes in all, has 'at' of them. */
+static size_t array_size(const char *bytes, size_t size, size_t at)
+{
+    for (unsigned long n = strtoul(bytes + 1, NULL, 10); n > 0; n--) {
+        const size_t element = reply_size(bytes + at, size - at);
+        if (element == 0) {
+            return 0;
+        }
+        at += element;
+    }
+    return at;
+}
+
 /* The size of the reply at the head of 'bytes', 0 if it is not whole. */
 static size_t reply_size(const char *bytes, size_t size)
 {
-    const char *end = memchr(bytes, '\n', size);
+    const char *end = size > 0 ? memchr(bytes, '\n', size) : NULL;
 
     if (end == NULL) {
         return 0;
     }
     const size_t line = (size_t)(end - bytes) + 1;
+    if (bytes[0] == '*' && bytes[1] != '-') {
+        return array_size(bytes, size, line);
+    }
     if (bytes[0] != '$' || bytes[1] == '-') {
-        CHECK(strchr("+-:$", bytes[0]) != NULL);
+        CHECK(strchr("+-:$*", bytes[0]) != NULL);
         return line;
     }
     const size_t whole = line + strtoul(bytes + 1, NULL, 10) + 2;

@@ -4,7 +4,8 @@
  * at moments of the caller's choosing whether or not earlier ones were
  * answered, and the time each answer took.
  *
- * Replies are cut apart and not looked into: one line, or one bulk string.
+ * Replies are cut apart and not looked into: one line, one bulk string, or an
+ * array of such.
  * What goes wrong ends the program.
  *
  * Thread-safety: one thread.
@@ -29,8 +30,8 @@ struct load_conn {
     char bytes[65536];
 };
 
-/* One reply, "+OK", "-ERR …", ":1", or a bulk string with its length line; it
- * is gone when this returns. */
+/* One reply, "+OK", "-ERR …", ":1", or a bulk string or an array with its
+ * length line; it is gone when this returns. */
 typedef void load_reply_fn(struct load_conn *conn, struct slice reply,
                            int64_t took_us, void *arg);
 
