@@ -93,6 +93,9 @@ struct engine {
     enum err (*writer_open)(struct engine_database *database,
                             struct engine_writer **writerp, struct buf *detail);
     void (*writer_close)(struct engine_writer *writer);
+    /* Another number each time the writer came to what may be another database;
+     * known after begin().  Never 0.  May be NULL. */
+    uint64_t (*era)(const struct engine_writer *writer);
     /* Errors: ERR_STORE_LOCKED if another program writes; after a short wait
      * at most, the caller tries again. */
     enum err (*begin)(struct engine_writer *writer, struct buf *detail);

@@ -595,6 +595,11 @@ static enum err count(struct engine_reader *reader, struct store_walk *walk,
     return err;
 }
 
+static uint64_t era(const struct engine_writer *writer)
+{
+    return writer->database->era;
+}
+
 const struct engine engine_sqlite = {
     .scheme = "sqlite",
     .open = sqlite_open,
@@ -611,6 +616,7 @@ const struct engine engine_sqlite = {
     .writer_close = sqlite_writer_close,
     .begin = sqlite_begin,
     .foreign_commit = sqlite_foreign_commit,
+    .era = era,
     .apply = sqlite_apply,
     .begin_group = sqlite_begin_group,
     .end_group = sqlite_end_group,

@@ -57,6 +57,7 @@ struct engine_database {
      * Sequentially consistent: what the watcher sees of a commit is not older
      * than this. */
     _Atomic uint64_t own_commits;
+    uint64_t era; /* Of the writer's connections; the writer's. */
     struct sqlite_places *places; /* Owned; of walks. */
 };
 

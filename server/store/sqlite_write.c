@@ -444,6 +444,7 @@ enum err sqlite_writer_connect(struct engine_writer *writer, struct buf *detail)
         err = prepare(writer, &reason);
     }
     if (err == ERR_OK) {
+        writer->database->era++;
         (void)look_for_others(writer); /* From here on. */
     } else {
         sqlite_explain(database->path, err, &reason, detail);

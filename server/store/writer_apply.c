@@ -376,7 +376,7 @@ static void make_step(struct store_writer *w)
     size_t n = 0;
 
     buf_clear(&w->detail);
-    enum err err = engine->begin(w->connection, &w->detail);
+    enum err err = writer_begin(w);
     if (err == ERR_OK) {
         writer_look_for_others(w);
         err = phase == LOG_FIND   ? find_step(w, &n)

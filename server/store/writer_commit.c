@@ -544,7 +544,7 @@ static enum err transact(struct store_writer *w, size_t *count, enum step *step)
         buf_clear(&w->detail);
         *count = 0;
         *step = STEP_BEGIN;
-        err = engine->begin(w->connection, &w->detail);
+        err = writer_begin(w);
         if (err != ERR_OK) {
             return err;
         }

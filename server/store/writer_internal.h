@@ -62,6 +62,7 @@ struct store_writer {
 
     /* ---- of the writer's thread, and of the owner when it is joined ---- */
     struct engine_writer *connection;
+    uint64_t era; /* Of the engine, at the last begin; 0: none yet. */
     struct pending pending;
     struct fold folding; /* The newest deferred writes of a transaction. */
     struct write_log log;
@@ -114,6 +115,9 @@ void writer_look_for_others(struct store_writer *w);
 void writer_tell_effects(struct store_writer *w);
 /* Between transactions. */
 void writer_tidy(struct store_writer *w);
+/* Begins a transaction; 'w->detail' says why it failed. */
+NODISCARD
+enum err writer_begin(struct store_writer *w);
 
 /* Tells the caller how 'write' ended; the write is his again. */
 void writer_end(struct store_writer *w, struct store_write *write, enum err err,
