@@ -295,9 +295,15 @@ struct store_row sqlite_row(struct sqlite3_stmt *statement,
                             struct store_column *columns)
 {
     const size_t n_columns = mapping == NULL ? 1 : mapping->n_columns;
+    char(*reals)[SQLITE_REAL_TEXT] = (void *)(columns + n_columns);
 
     for (size_t i = 0; i < n_columns; i++) {
         columns[i] = sqlite_column(statement, (int)i);
+        if (columns[i].type == COLUMN_REAL) { /* With all of its digits. */
+            sqlite_real_text(sqlite3_column_double(statement, (int)i),
+                             reals[i]);
+            columns[i].bytes = slice_from_string(reals[i]);
+        }
     }
     return (struct store_row){.mapping = mapping, .columns = columns};
 }
@@ -338,6 +344,12 @@ bool sqlite_row_is(const struct mapping *mapping,
         }
     }
     return true;
+}
+
+struct store_column *sqlite_columns_new(const struct mappings *mappings)
+{
+    return xcalloc(sqlite_widest(mappings),
+                   sizeof(struct store_column) + SQLITE_REAL_TEXT);
 }
 
 size_t sqlite_widest(const struct mappings *mappings)
@@ -438,7 +450,7 @@ static enum err reader_open(struct engine_database *database,
         .database = database,
         .mappings = mappings,
         .rows = xcalloc(mappings->count, sizeof(*reader->rows)),
-        .columns = xcalloc(sqlite_widest(mappings), sizeof(*reader->columns)),
+        .columns = sqlite_columns_new(mappings),
     };
     const enum err err = sqlite_reader_connect(reader, detail);
     if (err == ERR_OK) {
@@ -635,6 +647,7 @@ const struct engine engine_sqlite = {
     .letter_put = sqlite_letter_put,
     .letter_drop = sqlite_letter_drop,
     .letters_read = sqlite_letters_read,
+    .describe = sqlite_describe,
     .watch_open = sqlite_watch_open,
     .watch_close = sqlite_watch_close,
     .watch_look = sqlite_watch_look,

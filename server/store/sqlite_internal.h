@@ -215,8 +215,12 @@ void sqlite_append_name(struct buf *sql, const char *name);
 /* "SELECT <columns> FROM <table> WHERE <key> = ?1" */
 void sqlite_append_select(struct buf *sql, const struct mapping *mapping);
 
-/* The row that 'statement' stands on, its columns in 'columns'; both valid
- * until the next step or reset. */
+/* Room for the columns of the widest row, and behind them for the text of reals.
+ * Ownership: the caller's, to be freed. */
+struct store_column *sqlite_columns_new(const struct mappings *mappings);
+
+/* The row that 'statement' stands on, its columns in 'columns', which
+ * sqlite_columns_new() has made; both valid until the next step or reset. */
 struct store_row sqlite_row(struct sqlite3_stmt *statement,
                             const struct mapping *mapping,
                             struct store_column *columns);
@@ -244,6 +248,9 @@ bool sqlite_row_is(const struct mapping *mapping,
 NODISCARD
 enum err sqlite_check_fit(const struct engine_database *database,
                           const struct mapping *mapping, struct buf *detail);
+
+/* Whether there is a file, and what does not fit it. */
+void sqlite_describe(struct engine_database *database, struct buf *out);
 
 /* The connection of a reader and its statements; for the gate.  On an error
  * there is none. */

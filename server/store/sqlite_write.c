@@ -493,7 +493,7 @@ enum err sqlite_writer_open(struct engine_database *database,
     *writer = (struct engine_writer){
         .database = database,
         .mappings = mappings,
-        .columns = xcalloc(widest, sizeof(*writer->columns)),
+        .columns = sqlite_columns_new(mappings),
         .cells = xcalloc(widest, sizeof(*writer->cells)),
         .named = xcalloc(widest, sizeof(*writer->named)),
         .rows = xcalloc(mappings->count, sizeof(*writer->rows)),
