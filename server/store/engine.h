@@ -173,6 +173,9 @@ struct engine {
     enum err (*letters_read)(struct engine_writer *writer, dead_letter_fn *show,
                              void *arg, struct buf *detail);
 
+    /* For INFO: "name:value\r\n" lines; any thread.  May be NULL. */
+    void (*describe)(struct engine_database *database, struct buf *out);
+
     /* ---- changes by others; all NULL if they cannot be seen ---- */
 
     /* Changes from here on will be seen. */

@@ -177,3 +177,27 @@ void sqlite_gate_open(struct engine_database *database, enum err trouble,
     cond_broadcast(&gate->opened);
     mutex_unlock(&gate->lock);
 }
+
+void sqlite_describe(struct engine_database *database, struct buf *out)
+{
+    struct sqlite_gate *gate = &database->gate;
+    const struct mappings *mappings = database->mappings;
+
+    mutex_lock(&gate->lock);
+    if (gate->shut) {
+        buf_append_string(out, "store_file:is being opened anew\r\n");
+    } else if (gate->trouble != ERR_OK) {
+        buf_append_string(out, "store_file:");
+        buf_append_slice(out, buf_slice(&gate->reason));
+        buf_append_string(out, "\r\n");
+    } else {
+        buf_append_string(out, "store_file:ok\r\n");
+        for (size_t i = 0; i < mappings->count; i++) {
+            if (database->misfits[i] != NULL) {
+                buf_printf(out, "store_misfit_%s:%s\r\n",
+                           mappings->list[i].table, database->misfits[i]);
+            }
+        }
+    }
+    mutex_unlock(&gate->lock);
+}

@@ -303,6 +303,9 @@ void store_describe(struct store *store, struct buf *out)
     buf_append_string(out, "\r\n");
     store_pool_describe(store->pool, out);
     store_writer_describe(store->writer, out);
+    if (store->engine->describe != NULL) {
+        store->engine->describe(store->database, out);
+    }
     if (store->watcher != NULL) {
         watcher_describe(store->watcher, out);
     }
