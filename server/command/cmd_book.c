@@ -40,6 +40,24 @@ static bool milliseconds(struct request *r, size_t i, int64_t *us)
     return true;
 }
 
+/* Reads a version that BOOK.VERSION has told; replies on error. */
+static bool version(struct request *r, size_t i, uint64_t *version)
+{
+    int64_t n;
+
+    if (i == r->argc) {
+        reply_error(&r->reply, "ERR syntax error");
+        return false;
+    }
+    if (!slice_to_int64(r->argv[i], &n) || n < 0) {
+        reply_error(&r->reply, "ERR MINVERSION takes a number that "
+                               "BOOK.VERSION has answered");
+        return false;
+    }
+    *version = (uint64_t)n;
+    return true;
+}
+
 static bool get_options(struct request *r, struct get_options *options)
 {
     struct lookup_bounds *bounds = &options->bounds;
@@ -54,6 +72,8 @@ static bool get_options(struct request *r, struct get_options *options)
             good = milliseconds(r, i + 1, &bounds->stale_us);
         } else if (arg_is(r, i, "WAIT")) {
             good = milliseconds(r, i + 1, &bounds->wait_us);
+        } else if (arg_is(r, i, "MINVERSION")) {
+            good = version(r, i + 1, &bounds->min_version);
         } else if (arg_is(r, i, "FIELDS") && i + 1 < r->argc) {
             options->fields = i + 1;
             break;
@@ -150,6 +170,47 @@ enum command_status cmd_book_get(struct request *r)
         return COMMAND_DONE;
     }
     return read_key_within(r, r->argv[1], &options.bounds, answer_book_get);
+}
+
+/* ---- BOOK.VERSION ---- */
+
+/* The version of the key's copy; if it has none, the newest of any, which no
+ * copy of it that was dropped could have had. */
+static void reply_version(struct request *r)
+{
+    const struct server *server = r->client->server;
+    struct why why;
+
+    lookup_why(server->lookup, r->argv[1], &why);
+    reply_integer(&r->reply,
+                  (int64_t)(why.has_copy ? why.copy.version
+                                         : cache_version(server->cache)));
+}
+
+static void answer_version(struct request *r, const struct answer *a)
+{
+    (void)a;
+    reply_version(r);
+}
+
+enum command_status cmd_book_version(struct request *r)
+{
+    struct why why;
+
+    if (r->argc > 2) {
+        return done_wrong_count(r);
+    }
+    if (r->argc == 1) {
+        reply_integer(&r->reply,
+                      (int64_t)cache_version(r->client->server->cache));
+        return COMMAND_DONE;
+    }
+    lookup_why(r->client->server->lookup, r->argv[1], &why);
+    if (why.has_copy || r->execution != NULL) {
+        reply_version(r);
+        return COMMAND_DONE;
+    }
+    return read_key(r, r->argv[1], answer_version);
 }
 
 /* ---- BOOK.EVICT ---- */

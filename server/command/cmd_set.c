@@ -5,6 +5,7 @@
  *
  * A record is set with a JSON object; it cannot expire.
  */
+#include "common/clock.h"
 #include "server/command/args.h"
 #include "server/command/decide.h"
 #include "server/command/expiry.h"
@@ -145,6 +146,10 @@ static enum command_status set(struct request *r, struct slice value,
         update.class = CHANGE_HASH;
     } else if (!expiry_read(r, &s->expiry, &update.expires_ms)) {
         return COMMAND_DONE;
+    } else if (update.expires_ms != 0 && update.expires_ms <= clock_wall_ms()) {
+        update.op = STORE_DELETE_PLAIN; /* Already over. */
+        update.event = "del";
+        update.class = CHANGE_GENERIC;
     }
     if (s->flags == 0) { /* Whatever was there. */
         return write_key(r, &update, answer_ok);

@@ -127,9 +127,10 @@ static void test_keys_stand_where_the_arity_has_room(void **state)
         }
         assert_true(c->first_key < words);
         assert_true(c->last_key == -1 || c->last_key >= c->first_key);
-        assert_true(c->last_key == 1 || c->arity < 0);
-        assert_int_equal(c->key_step, 1);
-        assert_true(strncmp(c->syntax, "key", 3) == 0);
+        assert_true(c->last_key == -1 ? c->arity < 0 : c->last_key < words);
+        assert_true(c->key_step == 1 || c->key_step == 2);
+        assert_true(strncmp(c->syntax, "key", 3) == 0 ||
+                    strncmp(c->syntax, "source", 6) == 0);
     }
 }
 
@@ -253,8 +254,8 @@ static void test_the_argument_count_is_checked_first(void **state)
         if (sub[0] != '\0') {
             words[n++] = sub;
         }
-        if (wanted < n) {
-            continue;
+        if (wanted < n || strcmp(name, "exec") == 0) {
+            continue; /* EXEC has words of its own: test_multi.c. */
         }
         while (n < wanted) {
             words[n++] = "x";
