@@ -55,6 +55,7 @@ struct round {
     unsigned n_epochs;
     _Atomic bool over;  /* Of this epoch. */
     _Atomic bool alone; /* Nobody else writes any more. */
+    uint64_t noise;
     int64_t kills_ns[EPOCHS_MAX];
     struct witness witnesses[PLAYERS];
     struct linear_rules rules[WITNESS_KINDS];
@@ -152,7 +153,7 @@ static void play(void *arg)
 static void make_noise(void *arg)
 {
     struct round *r = arg;
-    struct witness w = {.random = r->random | 1};
+    struct witness w = {.random = r->noise};
     char value[4096];
 
     memset(value, 'n', sizeof value - 1);
@@ -333,6 +334,7 @@ static void run_epoch(struct round *r, unsigned epoch, bool kill)
     struct thread noise;
 
     r->over = r->alone = false;
+    r->noise = draw(r, UINT32_MAX) + 1;
     for (unsigned i = 0; i < WITNESSES; i++) {
         struct witness *w = &r->witnesses[i];
         w->epoch = (uint16_t)epoch;
