@@ -164,7 +164,8 @@ struct store_write {
     /* May be NULL.  The write is durable, but in the log and not yet in its
      * table (plain keys, see writer.h).  True: the caller answers for the key
      * from memory until done(), which comes when the table has it.  False: it
-     * is put into the table at once, and done() follows. */
+     * is put into the table at once, and done() follows.  Of a group: of all
+     * its members together; theirs are not called. */
     store_logged_fn *logged;
     /* After the commit (or the failure), on the writer's thread, in the order
      * of submission, before the next transaction begins.  'detail' is a
@@ -183,6 +184,7 @@ struct store_write {
     struct store_write *next;  /* Of those that wait. */
     struct store_write *chain; /* Of a fold. */
     struct store_write *under; /* Logged in the same transaction before it. */
+    struct store_write *owner; /* The group it is in the log for, or NULL. */
     uint64_t hash;             /* Of a plain key. */
     size_t index;              /* Among those that go from the log into … */
     int64_t place;             /* … the table, and where there. */

@@ -322,8 +322,8 @@ static void release_applied(struct store_writer *w, size_t n, enum err err)
             log->order[log->at] = NULL;
             fold_remove(&log->applying, write);
             writer_show_aside(w, write);
-            writer_end(w, write, err,
-                       err == ERR_OK ? SLICE("") : buf_slice(&log->why));
+            writer_log_end(w, write, err,
+                           err == ERR_OK ? SLICE("") : buf_slice(&log->why));
         }
     }
 }

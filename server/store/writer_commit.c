@@ -55,6 +55,7 @@ void write_begin(struct store_write *write)
     write->staged = false;
     write->in_log = false;
     write->absorbed = false;
+    write->owner = NULL;
     write->n_bytes = write_bytes(write);
     write->hash = write->mapping == NULL ? hash_bytes(write->key) : 0;
     for (size_t i = 0; i < write->n_group; i++) {
@@ -134,46 +135,51 @@ static void note_failure(struct store_writer *w, struct store_write *write,
     }
 }
 
-/* Carries out one write that is no group.  An error is the transaction's. */
-static enum err apply_one(struct store_writer *w, struct store_write *write)
+/* Carries out one write that is no group, in the log or in its table.  An error
+ * is the transaction's. */
+static enum err apply_one(struct store_writer *w, struct store_write *write,
+                          bool in_log)
 {
-    restore(write);
+    enum err err = ERR_OK;
+
     if (write->op == STORE_BARRIER) {
         return ERR_OK;
     }
-    enum err err;
-    if (writer_log_takes(w, write)) {
+    if (in_log) {
         err = writer_log_write(w, write);
     } else {
-        err = writer_log_give_way(w, write);
-        if (err == ERR_OK) {
-            err = w->with.engine->apply(w->connection, write, &w->detail);
-        }
+        err = w->with.engine->apply(w->connection, write, &w->detail);
     }
-    if (err == ERR_OK) {
-        if (write->op == STORE_CLEAR_PLAIN) {
-            writer_log_cleared(w);
-        }
-        return ERR_OK;
+    if (err == ERR_OK && write->op == STORE_CLEAR_PLAIN) {
+        writer_log_cleared(w);
     }
-    if (!write->undecided && !engine_is_own_failure(err)) {
+    if (err != ERR_OK && !write->undecided && !engine_is_own_failure(err)) {
         return err;
     }
     note_failure(w, write, err);
     return ERR_OK;
 }
 
+static enum err apply_single(struct store_writer *w, struct store_write *write)
+{
+    restore(write);
+    const bool in_log = writer_log_takes(w, write);
+    const enum err err = in_log ? ERR_OK : writer_log_give_way(w, write);
+
+    return err == ERR_OK ? apply_one(w, write, in_log) : err;
+}
+
 /* The members of a group, until the database refuses one: '*refused' is that
  * one, or NULL.  An error is the transaction's. */
 static enum err apply_members(struct store_writer *w, struct store_write *group,
-                              const struct store_write **refused)
+                              bool in_log, const struct store_write **refused)
 {
     enum err err = ERR_OK;
 
     *refused = NULL;
     for (size_t i = 0; i < group->n_group && err == ERR_OK; i++) {
         struct store_write *member = group->group[i];
-        err = apply_one(w, member);
+        err = apply_one(w, member, in_log);
         if (err == ERR_OK && member->result != ERR_OK && !member->undecided) {
             *refused = member;
             break;
@@ -195,12 +201,52 @@ static enum err give_way_to_group(struct store_writer *w,
     return err;
 }
 
-static enum err apply_group(struct store_writer *w, struct store_write *group)
+/* The members in their tables, or none of them. */
+static enum err apply_group_to_tables(struct store_writer *w,
+                                      struct store_write *group)
 {
     const struct engine *engine = w->with.engine;
-    const struct store_write *refused;
+    const struct store_write *refused = NULL;
+    enum err err = give_way_to_group(w, group);
 
+    if (err == ERR_OK) {
+        err = engine->begin_group(w->connection, &w->detail);
+    }
+    if (err == ERR_OK) {
+        err = apply_members(w, group, false, &refused);
+    }
+    if (err == ERR_OK) {
+        err = engine->end_group(w->connection, refused == NULL, &w->detail);
+    }
+    if (refused == NULL && engine_is_own_failure(err)) {
+        note_failure(w, group, err); /* All of it together was refused. */
+        return ERR_OK;
+    }
+    if (err == ERR_OK && refused != NULL) {
+        group->result = refused->result;
+        group->error_text = xstrdup(refused->error_text);
+    }
+    return err;
+}
+
+/* All of the members in the log. */
+static enum err apply_group_to_log(struct store_writer *w,
+                                   struct store_write *group)
+{
+    const struct store_write *refused = NULL;
+    const enum err err = apply_members(w, group, true, &refused);
+
+    /* The log refuses nothing, and takes nothing back: a damaged page, met by a
+     * member that looks what there is, ends the transaction. */
+    return err == ERR_OK && refused != NULL ? ERR_STORE_DOWN : err;
+}
+
+static enum err apply_group(struct store_writer *w, struct store_write *group)
+{
     restore(group);
+    for (size_t i = 0; i < group->n_group; i++) {
+        restore(group->group[i]);
+    }
     if (group->decide != NULL) {
         const enum err decided = group->decide(group, NULL, &w->detail);
         if (decided != ERR_OK) {
@@ -208,21 +254,8 @@ static enum err apply_group(struct store_writer *w, struct store_write *group)
             return ERR_OK;
         }
     }
-    enum err err = give_way_to_group(w, group);
-    if (err == ERR_OK) {
-        err = engine->begin_group(w->connection, &w->detail);
-    }
-    if (err == ERR_OK) {
-        err = apply_members(w, group, &refused);
-    }
-    if (err == ERR_OK) {
-        err = engine->end_group(w->connection, refused == NULL, &w->detail);
-    }
-    if (err == ERR_OK && refused != NULL) {
-        group->result = refused->result;
-        group->error_text = xstrdup(refused->error_text);
-    }
-    return err;
+    return writer_log_takes(w, group) ? apply_group_to_log(w, group)
+                                      : apply_group_to_tables(w, group);
 }
 
 /* True if 'write' is given up: it fails whenever it is carried out, and only
@@ -248,7 +281,7 @@ static enum err apply(struct store_writer *w, struct store_write *write)
     } else if (write->op == STORE_GROUP) {
         err = apply_group(w, write);
     } else {
-        err = apply_one(w, write);
+        err = apply_single(w, write);
     }
     if (err == ERR_OK && write->deferred && write->result != ERR_OK) {
         err = writer_set_aside(w, write);
@@ -368,7 +401,11 @@ static void transaction_failed(struct store_writer *w, size_t count,
         w->retry_us = now_us + RETRY_LOCKED_US;
         fail_urgent(w, now_us - timeout_us, err);
     } else {
-        fail_urgent(w, INT64_MAX, err);
+        /* A write that is one of many may have spoilt it for the others: they
+         * are tried in smaller groups, down to that one. */
+        if (step != STEP_WRITE || count == 1) {
+            fail_urgent(w, INT64_MAX, err);
+        }
         shrink_group(w, count, now_us);
     }
     if (!w->open) {
@@ -403,9 +440,10 @@ static void end_committed(struct store_writer *w, struct store_write *write)
 {
     const char *text = write->error_text;
 
-    if (write->staged) {
-        writer_log_hold(w, write);
-    } else if (write->op != STORE_BARRIER || !writer_log_bars(w, write)) {
+    if (writer_log_hold(w, write)) {
+        return;
+    }
+    if (write->op != STORE_BARRIER || !writer_log_bars(w, write)) {
         writer_show_aside(w, write);
         writer_end(w, write, write->result,
                    text == NULL ? SLICE("") : slice_from_string(text));

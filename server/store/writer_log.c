@@ -18,14 +18,25 @@
 /* What is larger gains nothing: its pages are in order anyway. */
 #define LOGGED_BYTES_MAX 65536
 
+static bool is_loggable(const struct store_write *write)
+{
+    return write->mapping == NULL &&
+           (write->op == STORE_PUT_PLAIN || write->op == STORE_DELETE_PLAIN ||
+            write->op == STORE_READ);
+}
+
 bool writer_log_takes(const struct store_writer *w,
                       const struct store_write *write)
 {
-    return w->log.ready && w->log.n_bytes < LOG_BYTES_MAX &&
+    bool loggable =
+        write->op == STORE_GROUP ? write->n_group > 0 : is_loggable(write);
+
+    for (size_t i = 0; i < write->n_group; i++) {
+        loggable = loggable && is_loggable(write->group[i]);
+    }
+    return loggable && w->log.ready && w->log.n_bytes < LOG_BYTES_MAX &&
            write->logged != NULL && !write->deferred &&
-           write->mapping == NULL && write->n_bytes <= LOGGED_BYTES_MAX &&
-           (write->op == STORE_PUT_PLAIN || write->op == STORE_DELETE_PLAIN ||
-            write->op == STORE_READ);
+           write->n_bytes <= LOGGED_BYTES_MAX;
 }
 
 /* The newest write of the key of 'write' that is not in the table. */
@@ -212,9 +223,7 @@ enum err writer_log_give_way(struct store_writer *w,
 {
     struct write_log *log = &w->log;
 
-    if (!log->ready || write->mapping != NULL ||
-        (write->op != STORE_PUT_PLAIN && write->op != STORE_DELETE_PLAIN &&
-         write->op != STORE_READ)) {
+    if (!log->ready || !is_loggable(write)) {
         return ERR_OK;
     }
     struct store_write *newest = find_newest(log, write);
@@ -269,7 +278,7 @@ static void release(struct store_writer *w, struct store_write *write)
         fold_remove(&log->applying, write);
         log->order[write->index] = NULL;
     }
-    writer_end(w, write, ERR_OK, SLICE(""));
+    writer_log_end(w, write, ERR_OK, SLICE(""));
 }
 
 void writer_log_release_all(struct store_writer *w, struct fold *fold)
@@ -279,7 +288,7 @@ void writer_log_release_all(struct store_writer *w, struct fold *fold)
             struct store_write *write = fold->bins[i];
             fold->bins[i] = write->chain;
             fold->count--;
-            writer_end(w, write, ERR_OK, SLICE(""));
+            writer_log_end(w, write, ERR_OK, SLICE(""));
         }
     }
 }
@@ -322,13 +331,49 @@ void writer_log_rolled_back(struct store_writer *w)
     forget(&w->log);
 }
 
-void writer_log_hold(struct store_writer *w, struct store_write *write)
+/* Puts 'write' in the place of what was logged of its key before. */
+static void hold_one(struct store_writer *w, struct store_write *write)
 {
     struct write_log *log = &w->log;
+    struct store_write *old = fold_put(&log->newest, write);
 
+    if (old == NULL) {
+        old = fold_find(&log->applying, write->key, write->hash);
+        if (old != NULL) {
+            fold_remove(&log->applying, old);
+            log->order[old->index] = NULL;
+        }
+    }
+    if (old != NULL) {
+        writer_log_end(w, old, ERR_OK, SLICE(""));
+    }
+}
+
+/* The members that are only in the log; each knows its group then. */
+static size_t adopt(struct store_write *group)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < group->n_group; i++) {
+        if (group->group[i]->staged) {
+            group->group[i]->owner = group;
+            n++;
+        }
+    }
+    return n;
+}
+
+bool writer_log_hold(struct store_writer *w, struct store_write *write)
+{
+    struct write_log *log = &w->log;
+    const bool is_group = write->op == STORE_GROUP;
+
+    write->index = is_group ? adopt(write) : 0;
+    if (is_group ? write->index == 0 : !write->staged) {
+        return false;
+    }
     /* Before the caller knows: a walk that he begins then finds it counted. */
     atomic_fetch_add_explicit(&w->n_logged, 1, memory_order_relaxed);
-    write->staged = false;
     write->in_log = true;
     if (!write->logged(write)) {
         log->hurry = true;
@@ -337,13 +382,39 @@ void writer_log_hold(struct store_writer *w, struct store_write *write)
     if (log->newest.count == 0) {
         log->since_us = log->last_us;
     }
-    struct store_write *old = fold_put(&log->newest, write);
-    if (old != NULL) {
-        writer_end(w, old, ERR_OK, SLICE(""));
+    if (!is_group) {
+        write->staged = false;
+        hold_one(w, write);
+        return true;
+    }
+    for (size_t i = 0, n = write->n_group; i < n; i++) {
+        struct store_write *member = write->group[i];
+        if (member->staged) {
+            /* The last may end the group at once, with its memory. */
+            member->staged = false;
+            hold_one(w, member);
+        }
+    }
+    return true;
+}
+
+void writer_log_end(struct store_writer *w, struct store_write *write,
+                    enum err err, struct slice detail)
+{
+    struct store_write *owner = write->owner;
+
+    if (owner == NULL) {
+        writer_end(w, write, err, detail);
         return;
     }
-    old = fold_find(&log->applying, write->key, write->hash);
-    if (old != NULL) {
-        release(w, old);
+    if (err != ERR_OK && owner->result == ERR_OK) {
+        owner->result = err;
+        owner->error_text = xslicedup(detail);
+    }
+    if (--owner->index == 0) {
+        writer_end(w, owner, owner->result,
+                   owner->error_text == NULL
+                       ? SLICE("")
+                       : slice_from_string(owner->error_text));
     }
 }

@@ -84,7 +84,7 @@ enum err writer_log_open(struct store_writer *w, struct buf *detail);
 /* Frees; what waited has ended. */
 void writer_log_close(struct store_writer *w);
 
-/* Does 'write' go to the log? */
+/* Does 'write' go to the log?  Or all of a group, and its members with it? */
 bool writer_log_takes(const struct store_writer *w,
                       const struct store_write *write);
 /* In the transaction: carries out 'write' there.  An error is the
@@ -105,8 +105,10 @@ enum err writer_log_append(struct store_writer *w);
  * it. */
 void writer_log_committed(struct store_writer *w);
 void writer_log_rolled_back(struct store_writer *w);
-/* After the commit: a write that is in the log now. */
-void writer_log_hold(struct store_writer *w, struct store_write *write);
+/* After the commit: false if nothing of 'write' is only in the log.  Else it is
+ * held until the table has it, and ends then. */
+NODISCARD
+bool writer_log_hold(struct store_writer *w, struct store_write *write);
 
 /* True if 'barrier' has to wait for the table, and will be ended then. */
 bool writer_log_bars(struct store_writer *w, struct store_write *barrier);
@@ -122,6 +124,9 @@ void writer_log_step(struct store_writer *w);
 NODISCARD
 enum err writer_log_put(struct store_writer *w,
                         const struct store_write *write);
+/* Ends 'write', which was held, and its group with the last of it. */
+void writer_log_end(struct store_writer *w, struct store_write *write,
+                    enum err err, struct slice detail);
 /* Ends all of 'fold', which the table or the log has overtaken. */
 void writer_log_release_all(struct store_writer *w, struct fold *fold);
 /* All plain keys are deleted: the rows may go. */
