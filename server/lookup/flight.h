@@ -204,6 +204,8 @@ struct flight *flights_unmark(struct flights *flights,
                               struct flight_mark *mark);
 bool flights_is_marked(struct flights *flights, struct slice key,
                        uint64_t hash);
+/* From here on all lookups of the key wait for the end, if the mark is set. */
+void flights_hold_marked(struct flights *flights, struct flight_mark *mark);
 /* The copy of 'key' was just pinned: hides it, if the key is marked. */
 void flights_hide_marked(struct flights *flights, struct slice key,
                          uint64_t hash);

@@ -241,12 +241,23 @@ void flights_mark(struct flights *flights,
     struct flight_mark *other = flight_mark_of(
         flight_shard_of(flights, mark->hash), mark->key, mark->hash);
     if (other != NULL) {
+        mark->hides = mark->hides || other->hides;
         mark->held = other->held;
         other->held = NULL;
     }
     mark->next = s->marks;
     s->marks = mark;
     mark->set = true;
+}
+
+void flights_hold_marked(struct flights *flights,
+                         struct flight_mark *mark) NO_THREAD_SAFETY_ANALYSIS
+{
+    if (mark->set) {
+        flight_mark_of(flight_shard_of(flights, mark->hash), mark->key,
+                       mark->hash)
+            ->hides = true;
+    }
 }
 
 void flights_hide_marked(struct flights *flights, struct slice key,

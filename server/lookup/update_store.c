@@ -15,8 +15,9 @@
  * changed it since, the copy goes instead.  So no reader who saw the store's
  * answer finds an older one in the cache.
  *
- * A dirty copy that is found there is older: while a write is under way, memory
- * decides nothing of its key.
+ * A dirty copy that is found there is younger, if it was put after this write
+ * was carried out: by one behind it that the log has acknowledged.  Any other
+ * is older, for while a write is under way memory decides nothing of its key.
  */
 #include "common/clock.h"
 #include "common/log.h"
@@ -163,12 +164,25 @@ static bool is_last(const struct member *m)
            !flights_foreign_since(flights, m->hash, m->since_us);
 }
 
+/* Has a write behind this one been acknowledged? */
+static bool is_outrun(const struct member *m)
+{
+    struct copy there;
+
+    return cache_get(batch_cache(m->batch), m->asked.key, m->hash, 0, &there,
+                     NULL) &&
+           there.dirty && there.filled_us >= m->since_us;
+}
+
 static void put(struct member *m)
 {
     struct cache *cache = batch_cache(m->batch);
     struct slice bytes;
     struct copy copy = copy_of(m, &bytes);
 
+    if (is_outrun(m)) {
+        return;
+    }
     flights_fence(batch_flights(m->batch), m->asked.key, m->hash);
     if (!is_last(m) ||
         cache_put(cache, m->asked.key, m->hash, &copy, bytes) != ERR_OK) {
@@ -176,10 +190,18 @@ static void put(struct member *m)
     }
 }
 
-/* A delete of nothing changes nothing, but may know better than the cache. */
 static bool is_change(const struct member *m)
 {
     return m->write.n_changed + m->write.n_created > 0;
+}
+
+/* A delete of nothing may know better than the cache; and what memory has
+ * decided may have changed something though a younger write spared the store
+ * the trouble. */
+static bool changes_copy(const struct member *m)
+{
+    return is_change(m) || m->changed || m->write.op == STORE_DELETE_PLAIN ||
+           m->write.op == STORE_DELETE_ROW;
 }
 
 static void settle_through(struct member *m, enum err err)
@@ -188,8 +210,7 @@ static void settle_through(struct member *m, enum err err)
         m->write.done == NULL) {
         return; /* The cache has not changed, and does not. */
     }
-    if (is_change(m) || m->write.op == STORE_DELETE_PLAIN ||
-        m->write.op == STORE_DELETE_ROW) {
+    if (changes_copy(m)) {
         put(m);
     }
     if (is_change(m)) {
@@ -345,7 +366,7 @@ static void on_group_done(struct store_write *write, enum err err,
 
 static bool is_put_or_deleted(const struct member *m)
 {
-    return !m->skipped && m->result.err == ERR_OK &&
+    return !m->skipped && m->result.err == ERR_OK && is_change(m) &&
            (m->write.op == STORE_PUT_PLAIN ||
             m->write.op == STORE_DELETE_PLAIN);
 }
@@ -396,6 +417,10 @@ static bool acknowledge_logged(struct batch *b)
     struct flights *flights = batch_flights(b);
 
     if (!pin_all(b)) {
+        /* The table will have a group bit by bit: nobody looks meanwhile. */
+        for (size_t i = 0; i < b->n; i++) {
+            flights_hold_marked(flights, &b->members[i].mark);
+        }
         return false;
     }
     b->acknowledged = true;

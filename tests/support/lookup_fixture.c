@@ -36,7 +36,63 @@ void fixture_set(struct fixture *f, const char *directive, const char *value)
     buf_destroy(&detail);
 }
 
-struct fixture *fixture_new(const char *const *directives)
+/* ---- a log that takes everything, for as long as the test runs ---- */
+
+static bool log_ready(const struct engine_writer *writer)
+{
+    (void)writer;
+    return true;
+}
+
+static enum err log_append(struct engine_writer *writer, int64_t seq,
+                           struct slice writes, struct buf *detail)
+{
+    (void)writer;
+    (void)seq;
+    (void)writes;
+    (void)detail;
+    return ERR_OK;
+}
+
+static enum err log_trim(struct engine_writer *writer, int64_t seq,
+                         struct buf *detail)
+{
+    (void)writer;
+    (void)seq;
+    (void)detail;
+    return ERR_OK;
+}
+
+static enum err log_read(struct engine_writer *writer, engine_log_fn *row,
+                         void *arg, struct buf *detail)
+{
+    (void)writer;
+    (void)row;
+    (void)arg;
+    (void)detail;
+    return ERR_OK;
+}
+
+static enum err log_find(struct engine_writer *writer, struct slice key,
+                         int64_t *place, struct buf *detail)
+{
+    (void)writer;
+    (void)key;
+    (void)detail;
+    *place = 0;
+    return ERR_OK;
+}
+
+static void add_log(struct engine *engine)
+{
+    engine->log_ready = log_ready;
+    engine->log_append = log_append;
+    engine->log_trim = log_trim;
+    engine->log_read = log_read;
+    engine->log_find = log_find;
+}
+
+static struct fixture *new_fixture(const char *const *directives, bool logged)
 {
     struct fixture *f = xcalloc(1, sizeof *f);
     struct buf detail = {0};
@@ -52,11 +108,15 @@ struct fixture *fixture_new(const char *const *directives)
         fixture_set(f, name, space + 1);
     }
     f->fake = fake_store_new();
+    f->engine = *fake_store_engine(f->fake);
+    if (logged) {
+        add_log(&f->engine);
+    }
     must(timers_start(&f->timers) == ERR_OK, "timers_start");
     const struct store_options options = {.config = f->config,
                                           .mappings = &mappings_builtin,
                                           .timers = f->timers,
-                                          .engine = fake_store_engine(f->fake)};
+                                          .engine = &f->engine};
     must(store_open(&f->store, &options, &detail) == ERR_OK, "store_open");
     const struct cache_options cache_options = {.n_shards = 4,
                                                 .max_bytes = 64 << 20};
@@ -73,6 +133,16 @@ struct fixture *fixture_new(const char *const *directives)
     f->home = chan_new(sizeof(struct task), CHAN_UNBOUNDED);
     buf_destroy(&detail);
     return f;
+}
+
+struct fixture *fixture_new(const char *const *directives)
+{
+    return new_fixture(directives, false);
+}
+
+struct fixture *fixture_new_logged(const char *const *directives)
+{
+    return new_fixture(directives, true);
 }
 
 void fixture_free(struct fixture *f)

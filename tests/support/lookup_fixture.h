@@ -20,9 +20,11 @@
 #include "server/cache/cache.h"
 #include "server/lookup/lookup.h"
 #include "server/lookup/update.h"
+#include "server/store/engine.h"
 #include "tests/support/fake_store.h"
 
 struct fixture {
+    struct engine engine; /* The fake one, with a log perhaps. */
     struct config *config;
     struct fake_store *fake;
     struct timers *timers;
@@ -61,6 +63,8 @@ struct grouped {
 /* Reads clock_now_us(): take the clock in hand first, if at all.  'directives'
  * are "name value" strings, up to a NULL. */
 struct fixture *fixture_new(const char *const *directives);
+/* Likewise, over a store that logs writes of plain keys. */
+struct fixture *fixture_new_logged(const char *const *directives);
 /* Opens no gates: the fake store's must be open. */
 void fixture_free(struct fixture *f);
 void fixture_set(struct fixture *f, const char *directive, const char *value);
