@@ -3,10 +3,11 @@
  * What others do to the files themselves.
  *
  *   another file in place of the database (mv), or none
- *             all connections leave the old one; its log, which would be taken
- *             for that of the new, goes; the new one is opened
+ *             the writer moves the log into the old one, all connections leave
+ *             it; its log, which would be taken for that of the new, goes; the
+ *             new one is opened
  *   the log removed
- *             the writer moves what he knows of it into the database first
+ *             the writer, who still has it, moves it into the database first
  *   another content (cp)
  *             as a new file; noticed because SQLite writes to a database with
  *             a log only while a checkpoint is noted in the log's index
@@ -224,6 +225,11 @@ enum err sqlite_exchange_schema(struct engine_watch *watch, bool feed_changed,
 static enum err open_another(struct engine_watch *watch,
                              struct engine_sight *sight, struct buf *detail)
 {
+    if (watch->fate == FILES_OVERWRITTEN ||
+        (watch->fate == FILES_REPLACED &&
+         sqlite_files_is_another(&watch->files))) {
+        sqlite_files_remove_log(&watch->files);
+    }
     /* Whatever it is, to those who read and write it is a store that is down.
      */
     const enum err err =
@@ -231,6 +237,7 @@ static enum err open_another(struct engine_watch *watch,
 
     sqlite_gate_open(watch->database, err, detail);
     sight->anew = watch->phase == LEAVING || err == ERR_OK;
+    sight->ask = true; /* The writer may have something to do there. */
     watch->phase = err == ERR_OK ? WATCHING : OUTSIDE;
     return err;
 }
@@ -239,8 +246,9 @@ enum err sqlite_exchange_go_on(struct engine_watch *watch,
                                const struct sqlite_stir *stir,
                                struct engine_sight *sight, struct buf *detail)
 {
-    const bool keeps_log =
-        watch->fate == FILES_SAME || watch->fate == FILES_LOG_LOST;
+    /* What only the log knows belongs to the old file, wherever that is now; to
+     * one that was written over it does not. */
+    const bool keeps_log = watch->fate != FILES_OVERWRITTEN;
     const int64_t now_us = clock_real_us();
 
     if (watch->phase == LEAVING) {
@@ -255,9 +263,6 @@ enum err sqlite_exchange_go_on(struct engine_watch *watch,
             return ERR_OK;
         }
         forget_file(watch);
-        if (!keeps_log) {
-            sqlite_files_remove_log(&watch->files);
-        }
     }
     return open_another(watch, sight, detail);
 }

@@ -198,6 +198,13 @@ enum sqlite_fate sqlite_files_fate(const struct sqlite_files *files)
                : FILES_LOG_LOST;
 }
 
+bool sqlite_files_is_another(const struct sqlite_files *files)
+{
+    const struct sqlite_file_id now = identify(files->link);
+
+    return now.there && !is_same(files->ids[FILE_DATABASE], now);
+}
+
 void sqlite_files_remove_log(const struct sqlite_files *files)
 {
     for (size_t i = FILE_LOG; i < FILES; i++) {

@@ -65,6 +65,9 @@ void sqlite_files_follow(struct sqlite_files *files);
 struct sqlite_stir sqlite_files_stir(struct sqlite_files *files);
 enum sqlite_fate sqlite_files_fate(const struct sqlite_files *files);
 
+/* Is there a database, and not the one of sqlite_files_follow()? */
+bool sqlite_files_is_another(const struct sqlite_files *files);
+
 /* Removes the log and the index if they are those of sqlite_files_follow():
  * left behind by a database that is gone. */
 void sqlite_files_remove_log(const struct sqlite_files *files);

@@ -44,11 +44,26 @@ void writer_tell_effects(struct store_writer *w)
     }
 }
 
+/* Does not wait for the next write with what a new database needs. */
+static void follow_at_once(struct store_writer *w)
+{
+    const struct engine *engine = w->with.engine;
+
+    if (engine->era != NULL && w->era != 0 &&
+        w->era != engine->era(w->connection)) {
+        buf_clear(&w->detail);
+        if (writer_begin(w) == ERR_OK) {
+            engine->rollback(w->connection);
+        }
+    }
+}
+
 void writer_tidy(struct store_writer *w)
 {
     struct buf detail = {0};
     bool more = w->with.engine->tidy != NULL;
 
+    follow_at_once(w);
     for (int i = 0; more && i < TIDY_STEPS; i++) {
         buf_clear(&detail);
         if (w->with.engine->tidy(w->connection, &more, &detail) != ERR_OK) {
