@@ -17,6 +17,7 @@
 #include "server/lookup/feed.h"
 #include "server/lookup/changes.h"
 #include "server/lookup/lookup.h"
+#include "server/lookup/lost.h"
 #include "server/lookup/watch.h"
 #include "server/net/conn.h"
 #include "server/net/listener.h"
@@ -241,6 +242,7 @@ static void drop_expired(void *arg)
     struct running *run = arg;
 
     cache_expire_some(run->server.cache, clock_wall_ms(), EXPIRE_AT_ONCE);
+    lost_tell(run->server.lookup, pubsub_hears_changes(run->server.pubsub));
 }
 
 /* ---- building ---- */

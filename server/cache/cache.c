@@ -31,6 +31,7 @@ struct cache {
     _Atomic size_t evict_next;
     _Atomic size_t expire_next;
     _Atomic uint64_t version; /* Of the last put; relaxed. */
+    struct losses losses;
     struct shard shards[];
 };
 
@@ -60,9 +61,11 @@ struct cache *cache_new(const struct cache_options *options)
     cache->budget.max_entries =
         options->max_entries == 0 ? SIZE_MAX : options->max_entries;
     cache->budget.negative_share = options->negative_share;
+    losses_init(&cache->losses);
     for (size_t i = 0; i < n_shards; i++) {
         shard_init(&cache->shards[i], &cache->budget, &cache->version,
                    n_shards);
+        cache->shards[i].losses = &cache->losses;
     }
     return cache;
 }
@@ -75,6 +78,7 @@ void cache_free(struct cache *cache)
     for (size_t i = 0; i < cache->n_shards; i++) {
         shard_destroy(&cache->shards[i]);
     }
+    losses_destroy(&cache->losses);
     free(cache);
 }
 
@@ -408,6 +412,11 @@ size_t cache_expire_some(struct cache *cache, int64_t wall_ms, size_t max)
                                wall_ms, max - n_seen, &n_dropped);
     }
     return n_dropped + hold_limit(cache, NULL, max);
+}
+
+struct losses *cache_losses(struct cache *cache)
+{
+    return &cache->losses;
 }
 
 void cache_set_max_bytes(struct cache *cache, size_t max_bytes)

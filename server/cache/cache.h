@@ -26,6 +26,7 @@
 #include "common/buf.h"
 #include "common/err.h"
 #include "common/slice.h"
+#include "server/cache/losses.h"
 
 #include <stddef.h>
 
@@ -157,6 +158,9 @@ void cache_set_negative_share(struct cache *cache, int64_t millionths);
  * limit is exceeded, evicts up to 'max'.  Returns how many it dropped and
  * evicted: when that is much of 'max', another call soon is worth it. */
 size_t cache_expire_some(struct cache *cache, int64_t wall_ms, size_t max);
+
+/* What expired or was evicted. */
+struct losses *cache_losses(struct cache *cache);
 
 struct cache_usage {
     size_t entries;

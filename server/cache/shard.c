@@ -115,14 +115,25 @@ static void drop(struct shard *s, struct entry *e) REQUIRES(s->lock)
     entry_free(e);
 }
 
+static void note_expired(const struct shard *s, const struct entry *e)
+{
+    if (e->kind == COPY_STRING) {
+        losses_note(s->losses, entry_key(e), CACHE_EXPIRED);
+    }
+}
+
 /* Drops 'e', which the policy has chosen. */
 static void drop_victim(struct shard *s, struct entry *e, int64_t wall_ms)
     REQUIRES(s->lock)
 {
     if (entry_expired(e, wall_ms)) {
         s->n_expired++;
+        note_expired(s, e);
     } else {
         s->n_evicted++;
+        if (e->memory_only) {
+            losses_note(s->losses, entry_key(e), CACHE_EVICTED);
+        }
     }
     drop(s, e);
     settle(s);
@@ -398,6 +409,8 @@ size_t shard_entry_bytes(struct shard *s, const struct key *key)
 /* Chooses the entries that a walk drops. */
 typedef bool goes_fn(const struct entry *e, int64_t wall_ms);
 
+static goes_fn may_expire;
+
 /* Drops those who go of the bin at position 'at'.  Returns how many entries it
  * looked at. */
 static size_t sweep_bin(struct shard *s, uint32_t at, goes_fn *goes,
@@ -419,6 +432,9 @@ static size_t sweep_bin(struct shard *s, uint32_t at, goes_fn *goes,
             }
         }
         for (size_t i = 0; i < n_found; i++) {
+            if (goes == may_expire) {
+                note_expired(s, found[i]);
+            }
             policy_remove(&s->policy, found[i]);
             drop(s, found[i]);
         }

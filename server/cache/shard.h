@@ -16,6 +16,7 @@
 #include "common/lock.h"
 #include "server/cache/budget.h"
 #include "server/cache/index.h"
+#include "server/cache/losses.h"
 #include "server/cache/policy.h"
 
 struct shard {
@@ -36,6 +37,7 @@ struct shard {
     uint64_t n_expired GUARDED_BY(lock);
     size_t n_shards;           /* Of the cache; constant. */
     struct budget *budget;     /* Borrowed; constant. */
+    struct losses *losses;     /* Borrowed; may be NULL; constant. */
     _Atomic uint64_t *version; /* Likewise; of the last put of all. */
 };
 
