@@ -68,6 +68,9 @@ static void describe(struct buf *why, const struct linear_op *op)
     }
     buf_printf(why, " from %" PRId64 " to %" PRId64 " ns", op->begin_ns,
                op->end_ns);
+    if (op->expires_ns != 0) {
+        buf_printf(why, ", to expire at %" PRId64 " ns", op->expires_ns);
+    }
     if (op->epoch > 0) {
         buf_printf(why, " (epoch %u)", op->epoch);
     }
