@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The newest write of each plain key: a hash table whose chains run through
- * the writes themselves.
+ * The newest write of each plain key: a hash table of writes, under their 'key'
+ * and 'hash'.
  *
- * A write is in one such table at a time, under its 'key' and 'hash'.
+ * The hashes stand in the table, so that a look at a key that is not there
+ * touches no write: they lie all over the memory.
  *
  * Thread-safety: none.
  */
@@ -12,11 +13,16 @@
 
 #include "server/store/store.h"
 
+struct fold_slot {
+    uint64_t hash;
+    struct store_write *write; /* NULL: free. */
+};
+
 /* Zeroed means empty. */
 struct fold {
-    struct store_write **bins; /* n_bins chains, linked by 'chain'. */
-    size_t n_bins;             /* A power of two, or 0. */
-    size_t count;
+    struct fold_slot *slots; /* Open addressing, linear. */
+    size_t n_slots;          /* A power of two, or 0. */
+    size_t count;            /* At most half of them are taken. */
 };
 
 /* The write of that key, or NULL. */
@@ -27,7 +33,7 @@ struct store_write *fold_find(const struct fold *fold, struct slice key,
 struct store_write *fold_put(struct fold *fold, struct store_write *write);
 /* Takes out 'write', which is in it. */
 void fold_remove(struct fold *fold, const struct store_write *write);
-/* Empties it; the bins are kept. */
+/* Empties it; the slots are kept. */
 void fold_clear(struct fold *fold);
 void fold_destroy(struct fold *fold);
 

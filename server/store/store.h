@@ -182,7 +182,6 @@ struct store_write {
 
     /* Private to the store. */
     struct store_write *next;  /* Of those that wait. */
-    struct store_write *chain; /* Of a fold. */
     struct store_write *under; /* Logged in the same transaction before it. */
     struct store_write *owner; /* The group it is in the log for, or NULL. */
     uint64_t hash;             /* Of a plain key. */

@@ -149,7 +149,7 @@ static void begin_generation(struct write_log *log)
 
     assert(empty.count == 0);
     log->applying = log->newest;
-    log->newest = empty; /* With its bins. */
+    log->newest = empty; /* With its slots. */
     log->started++;
     log->hurry = false;
     log->cut_seq = log->seq;
@@ -157,10 +157,9 @@ static void begin_generation(struct write_log *log)
     log->order =
         xrealloc(log->order, (log->applying.count + 1) * sizeof(*log->order));
     log->n_order = 0;
-    for (size_t i = 0; i < log->applying.n_bins; i++) {
-        for (struct store_write *write = log->applying.bins[i]; write != NULL;
-             write = write->chain) {
-            log->order[log->n_order++] = write;
+    for (size_t i = 0; i < log->applying.n_slots; i++) {
+        if (log->applying.slots[i].write != NULL) {
+            log->order[log->n_order++] = log->applying.slots[i].write;
         }
     }
     sort(log, compare_keys);

@@ -146,14 +146,13 @@ static void tell(struct store_write *write)
 enum err writer_log_write(struct store_writer *w, struct store_write *write)
 {
     struct write_log *log = &w->log;
-    const struct store_write *newest = find_newest(log, write);
-    bool existed = true;
+    bool existed = true; /* Or nobody cares. */
     enum err err = ERR_OK;
 
-    if (newest != NULL) {
-        err = show_newest(write, newest, &existed, &w->detail);
-    } else if (write->decide != NULL || write->op != STORE_PUT_PLAIN) {
-        err = show_table(w, write, &existed);
+    if (write->decide != NULL || write->op != STORE_PUT_PLAIN) {
+        const struct store_write *newest = find_newest(log, write);
+        err = newest != NULL ? show_newest(write, newest, &existed, &w->detail)
+                             : show_table(w, write, &existed);
     }
     if (err != ERR_OK || write->op == STORE_READ ||
         (write->op == STORE_DELETE_PLAIN && !existed)) {
@@ -243,11 +242,8 @@ void writer_log_cleared(struct store_writer *w)
 {
     struct write_log *log = &w->log;
 
-    for (size_t i = 0; log->staged.count > 0 && i < log->staged.n_bins; i++) {
-        for (struct store_write *s = log->staged.bins[i]; s != NULL;
-             s = s->chain) {
-            unstage(s);
-        }
+    for (size_t i = 0; log->staged.count > 0 && i < log->staged.n_slots; i++) {
+        unstage(log->staged.slots[i].write);
     }
     fold_clear(&log->staged);
     note_table_knows(log, STORE_CLEAR_PLAIN, SLICE(""));
@@ -283,14 +279,14 @@ static void release(struct store_writer *w, struct store_write *write)
 
 void writer_log_release_all(struct store_writer *w, struct fold *fold)
 {
-    for (size_t i = 0; fold->count > 0 && i < fold->n_bins; i++) {
-        while (fold->bins[i] != NULL) {
-            struct store_write *write = fold->bins[i];
-            fold->bins[i] = write->chain;
-            fold->count--;
+    for (size_t i = 0; fold->count > 0 && i < fold->n_slots; i++) {
+        struct store_write *write = fold->slots[i].write;
+        if (write != NULL) {
+            fold->slots[i].write = NULL;
             writer_log_end(w, write, ERR_OK, SLICE(""));
         }
     }
+    fold->count = 0;
 }
 
 /* Forgets what was of this transaction only. */
