@@ -17,6 +17,20 @@ static void on_finish(struct request *request)
     (void)request; /* Whoever waits looks at request->finished. */
 }
 
+static void on_push(struct client *client, const struct slice *pieces, size_t n)
+{
+    struct fake_client *c = container_of(client, struct fake_client, client);
+
+    for (size_t i = 0; i < n; i++) {
+        buf_append_slice(&c->pushed, pieces[i]);
+    }
+}
+
+static void on_overrun(struct client *client)
+{
+    (void)client; /* No test publishes so much. */
+}
+
 static void stop(struct server *server)
 {
     container_of(server, struct fake_client, server)->stopped = true;
@@ -50,7 +64,9 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
                                 .local_address = "192.0.2.2:7379",
                                 .scratch = &c->scratch,
                                 .shown_protocol = protocol,
-                                .on_finish = on_finish};
+                                .on_finish = on_finish,
+                                .on_push = on_push,
+                                .on_overrun = on_overrun};
     if (!clients_add(c->server.clients, &c->client, 1)) {
         log_fatal("fake_client: refused");
     }
@@ -88,10 +104,12 @@ void fake_client_leave(struct fake_client *c)
 void fake_client_free(struct fake_client *c)
 {
     fake_client_leave(c);
+    pubsub_leave(c->server.pubsub, &c->client);
     clients_remove(c->server.clients, &c->client);
     clients_free(c->server.clients);
     pubsub_free(c->server.pubsub);
     buf_destroy(&c->scratch);
+    buf_destroy(&c->pushed);
     buf_destroy(&c->room);
     buf_destroy(&c->text);
     free(c);

@@ -27,9 +27,10 @@ struct fake_client {
     struct server server; /* Made of the fixture's parts. */
     struct fixture *f;
     struct buf scratch;
-    struct buf text; /* Of the last CALL(). */
-    struct buf room; /* For the next reply. */
-    bool stopped;    /* SHUTDOWN was asked for. */
+    struct buf text;   /* Of the last CALL(). */
+    struct buf room;   /* For the next reply. */
+    struct buf pushed; /* What came of its own accord. */
+    bool stopped;      /* SHUTDOWN was asked for. */
     /* Begun and not taken, in no order; NULL: free. */
     struct request *requests[FAKE_CLIENT_REQUESTS];
 };
