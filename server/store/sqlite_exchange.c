@@ -102,6 +102,8 @@ static void forget_file(struct engine_watch *watch)
 
     sqlite_disconnect(watch->db);
     watch->db = NULL;
+    watch->begin = NULL;
+    watch->end = NULL;
     watch->data_version = NULL;
     watch->schema_version = NULL;
     watch->rows = NULL;
@@ -137,15 +139,15 @@ static enum err check_journal(struct engine_watch *watch, struct buf *detail)
 
 static struct log_backfill read_backfill(const struct engine_watch *watch)
 {
-    struct log_backfill b = {0};
+    uint32_t words[33];
     const int fd = watch->database->index;
 
-    if (fd < 0 || pread(fd, b.salts, sizeof b.salts, 32) < 0 ||
-        pread(fd, &b.done, sizeof b.done, 96) < 0 ||
-        pread(fd, &b.attempted, sizeof b.attempted, 128) < 0) {
+    if (fd < 0 || pread(fd, words, sizeof words, 0) != (ssize_t)sizeof words) {
         return (struct log_backfill){0};
     }
-    return b;
+    return (struct log_backfill){.salts = {words[8], words[9]},
+                                 .done = words[24],
+                                 .attempted = words[32]};
 }
 
 void sqlite_exchange_follow(struct engine_watch *watch)

@@ -172,9 +172,13 @@ struct sqlite_stir sqlite_files_stir(struct sqlite_files *files)
 {
     _Alignas(struct inotify_event) char events[4096];
     struct sqlite_stir stir = {0};
-    ssize_t size;
+    ssize_t size = (ssize_t)sizeof events;
 
-    while (files->inotify >= 0 &&
+    /* An event with a name takes at most this much, so what leaves more room
+     * was all there is. */
+    const ssize_t full =
+        (ssize_t)(sizeof events - sizeof(struct inotify_event) - NAME_MAX - 1);
+    while (files->inotify >= 0 && size > full &&
            (size = read(files->inotify, events, sizeof events)) > 0) {
         for (const char *at = events; at < events + size;) {
             const struct inotify_event *event =

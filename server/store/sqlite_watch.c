@@ -200,17 +200,14 @@ static enum err look_closer(struct engine_watch *watch,
     return err == ERR_OK ? tell_rows(watch, observer, sight, detail) : err;
 }
 
-enum err sqlite_watch_look(struct engine_watch *watch,
-                           const struct store_observer *observer,
-                           struct engine_sight *sight, struct buf *detail)
+/* In a transaction: what it finds is of one moment. */
+static enum err look(struct engine_watch *watch,
+                     const struct store_observer *observer,
+                     struct engine_sight *sight, struct buf *detail)
 {
-    const struct sqlite_stir stir = sqlite_exchange_check(watch, sight);
+    const uint64_t own_before = watch->own_commits;
     int64_t data = 0;
 
-    if (watch->phase != WATCHING) {
-        return sqlite_exchange_go_on(watch, &stir, sight, detail);
-    }
-    const uint64_t own_before = watch->own_commits;
     watch->own_commits = atomic_load(&watch->database->own_commits);
     enum err err =
         sqlite_watch_number(watch, watch->data_version, &data, detail);
@@ -237,6 +234,24 @@ enum err sqlite_watch_look(struct engine_watch *watch,
     return err;
 }
 
+enum err sqlite_watch_look(struct engine_watch *watch,
+                           const struct store_observer *observer,
+                           struct engine_sight *sight, struct buf *detail)
+{
+    const struct sqlite_stir stir = sqlite_exchange_check(watch, sight);
+
+    if (watch->phase != WATCHING) {
+        return sqlite_exchange_go_on(watch, &stir, sight, detail);
+    }
+    enum err err = sqlite_execute(watch->db, watch->begin, detail);
+    if (err == ERR_OK) {
+        err = look(watch, observer, sight, detail);
+        sqlite3_step(watch->end); /* Fails if an error has ended it already. */
+        sqlite3_reset(watch->end);
+    }
+    return err;
+}
+
 int sqlite_watch_descriptor(const struct engine_watch *watch)
 {
     return watch->files.inotify;
@@ -258,6 +273,12 @@ enum err sqlite_watch_connect(struct engine_watch *watch, struct buf *detail)
     enum err err = sqlite_connect(database->path, CONNECT_READER,
                                   database->durability, &watch->db, detail);
 
+    if (err == ERR_OK) {
+        err = sqlite_prepare(watch->db, "BEGIN", &watch->begin, detail);
+    }
+    if (err == ERR_OK) {
+        err = sqlite_prepare(watch->db, "COMMIT", &watch->end, detail);
+    }
     if (err == ERR_OK) {
         err = sqlite_prepare(watch->db, "PRAGMA data_version",
                              &watch->data_version, detail);

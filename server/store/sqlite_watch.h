@@ -28,7 +28,8 @@ struct log_backfill {
 struct engine_watch {
     struct engine_database *database;
     struct sqlite3 *db;
-    struct sqlite3_stmt *data_version; /* Owned by 'db', as the next. */
+    struct sqlite3_stmt *begin, *end; /* Owned by 'db', as the next. */
+    struct sqlite3_stmt *data_version;
     struct sqlite3_stmt *schema_version;
     struct sqlite3_stmt *rows;     /* NULL: there is no change table. */
     struct sqlite3_stmt *last_seq; /* Likewise. */

@@ -3,13 +3,13 @@
  * When the thread looks, 't' being the time since somebody was last seen
  * writing:
  *
- *     woken ─► at once, but half a millisecond after the last look
- *     else  ─► after t/8, from half a millisecond up to a tenth of a second
+ *     woken ─► at once, but a millisecond after the last look
+ *     else  ─► after t/8, from a millisecond up to a tenth of a second
  *
  * A commit becomes visible when the last of it is safe on the disk, which takes
  * as long as the disk needs and wakes nobody: looking at eighths of that time
  * finds it late by an eighth of it.  A database at rest costs ten looks a
- * second, one that is written to all the time at most two thousand.
+ * second, one that is written to all the time at most a thousand.
  */
 #include "server/store/watcher.h"
 
@@ -26,7 +26,7 @@
 #include "common/mem.h"
 #include "common/thread.h"
 
-#define LOOK_MIN_US 500
+#define LOOK_MIN_US 1000
 #define LOOK_MAX_US 100000
 #define LOOK_SHARE 8
 

@@ -5,7 +5,7 @@
  *     somebody writes ─► the engine's descriptor ─► look, look, look … ─► told
  *
  * A commit can be seen a little after the last thing that wakes us: so the
- * thread looks again and again, at first every half millisecond, and ever less
+ * thread looks again and again, at first every millisecond, and ever less
  * often the longer nobody has written.  Where the system cannot wake us, it
  * looks every few milliseconds.
  *
