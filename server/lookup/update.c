@@ -282,7 +282,7 @@ static bool keep(struct member *m, struct update *u)
     if (m->kept == NULL) {
         return false;
     }
-    struct slice *fields = (struct slice *)m->kept;
+    struct slice *fields = (struct slice *)(void *)m->kept;
     char *end = (char *)(fields + n);
     for (size_t i = 0; i < n; i++) {
         fields[i] = u->fields[i];

@@ -348,6 +348,28 @@ static int destroy_locks(void **state)
     return 0;
 }
 
+/* As many as a group of writes takes at once. */
+static void test_all_shards_of_flights_nest_by_address(void **state)
+{
+    struct mutex shards[32];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(shards); i++) {
+        mutex_init(&shards[i], LOCK_FLIGHT, "shard");
+    }
+    for (size_t i = 0; i < ARRAY_LEN(shards); i++) {
+        mutex_lock(&shards[i]);
+    }
+    mutex_lock(&outer); /* What they lead to. */
+    mutex_lock(&chans.low);
+    mutex_unlock(&chans.low);
+    mutex_unlock(&outer);
+    for (size_t i = 0; i < ARRAY_LEN(shards); i++) {
+        mutex_unlock(&shards[i]);
+        mutex_destroy(&shards[i]);
+    }
+}
+
 static void test_locks_nest_in_the_order_of_ranks(void **state)
 {
     (void)state;
@@ -407,6 +429,16 @@ static void take_chans_downwards(void) NO_THREAD_SAFETY_ANALYSIS
 {
     mutex_lock(&chans.high);
     mutex_lock(&chans.low);
+}
+
+static void take_flights_downwards(void)
+{
+    struct mutex shards[2];
+
+    mutex_init(&shards[0], LOCK_FLIGHT, "low shard");
+    mutex_init(&shards[1], LOCK_FLIGHT, "high shard");
+    mutex_lock(&shards[1]);
+    mutex_lock(&shards[0]);
 }
 
 static void take_twice(void) NO_THREAD_SAFETY_ANALYSIS
@@ -487,6 +519,8 @@ static void test_misuse_ends_the_program_with_both_names(void **state)
     ASSERT_ABORTS(take_two_of_a_rank, "\"other\"", "\"inner\"", "order");
     ASSERT_ABORTS(take_chans_downwards, "\"low chan\"", "\"high chan\"",
                   "order");
+    ASSERT_ABORTS(take_flights_downwards, "\"low shard\"", "\"high shard\"",
+                  "order");
     ASSERT_ABORTS(take_twice, "\"outer\" taken twice");
     ASSERT_ABORTS(read_twice, "\"table\" taken twice");
     ASSERT_ABORTS(write_after_read, "\"table\" taken twice");
@@ -511,6 +545,9 @@ int main(void)
         cmocka_unit_test(test_waiting_ends_at_the_deadline),
         cmocka_unit_test_setup_teardown(test_locks_nest_in_the_order_of_ranks,
                                         init_locks, destroy_locks),
+        cmocka_unit_test_setup_teardown(
+            test_all_shards_of_flights_nest_by_address, init_locks,
+            destroy_locks),
         cmocka_unit_test_setup_teardown(test_a_trylock_may_go_against_the_order,
                                         init_locks, destroy_locks),
         cmocka_unit_test_setup_teardown(

@@ -489,8 +489,9 @@ test_a_copy_that_got_fresh_answers_when_the_store_fails(void **state)
 
 static struct lookup_bounds no_bounds(void)
 {
-    return (struct lookup_bounds){FRESHNESS_NO_BOUND, FRESHNESS_NO_BOUND,
-                                  FRESHNESS_NO_BOUND};
+    return (struct lookup_bounds){.max_age_us = FRESHNESS_NO_BOUND,
+                                  .stale_us = FRESHNESS_NO_BOUND,
+                                  .wait_us = FRESHNESS_NO_BOUND};
 }
 
 static void test_an_age_of_nothing_asks_the_store(void **state)

@@ -175,6 +175,7 @@ static void test_a_record_key_without_an_integer_is_refused(void **state)
 
     assert_true(w.answered);
     assert_int_equal(w.result.err, ERR_INVALID);
+    written_free(&w);
     fixture_put(f, "book:x", NULL, &w);
     assert_true(w.answered);
     assert_int_equal(w.result.err, ERR_OK);
