@@ -211,6 +211,19 @@ test_a_backup_copied_over_the_file_is_noticed() {
     equal ok "$(sql 'PRAGMA integrity_check')"
 }
 
+test_a_backup_restored_by_sqlite_is_seen() {
+    with_copies --record-writes through
+    sql ".backup '$dir/save.db'"
+    cli HSET book:3 title 'after the backup' >/dev/null
+    equal cache "$(source_of book:4)"
+    sql ".restore '$dir/save.db'"
+    until_true title_is book:3 'A Tale of Two Cities'
+    equal store "$(source_of book:4)"
+    equal 0 "$(cli HSET book:3 title 'on we go')"
+    equal 'on we go' "$(title book:3)"
+    equal ok "$(sql 'PRAGMA integrity_check')"
+}
+
 test_a_log_that_is_removed_loses_nothing() {
     with_copies --record-writes through
     cli HSET book:3 title acknowledged >/dev/null
