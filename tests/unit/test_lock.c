@@ -350,6 +350,7 @@ static int destroy_locks(void **state)
 
 /* As many as a group of writes takes at once. */
 static void test_all_shards_of_flights_nest_by_address(void **state)
+    NO_THREAD_SAFETY_ANALYSIS
 {
     struct mutex shards[32];
 
@@ -431,7 +432,7 @@ static void take_chans_downwards(void) NO_THREAD_SAFETY_ANALYSIS
     mutex_lock(&chans.low);
 }
 
-static void take_flights_downwards(void)
+static void take_flights_downwards(void) NO_THREAD_SAFETY_ANALYSIS
 {
     struct mutex shards[2];
 
