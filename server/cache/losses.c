@@ -37,9 +37,13 @@ void losses_note(struct losses *losses, struct slice key, enum cache_loss loss)
     mutex_unlock(&losses->lock);
 }
 
-void losses_take(struct losses *losses, bool wanted, struct buf *list)
+void losses_want(struct losses *losses, bool wanted)
 {
     atomic_store_explicit(&losses->wanted, wanted, memory_order_relaxed);
+}
+
+void losses_take(struct losses *losses, struct buf *list)
+{
     mutex_lock(&losses->lock);
     *list = losses->list;
     losses->list = (struct buf){0};

@@ -33,8 +33,10 @@ void losses_destroy(struct losses *losses);
 /* Notes one, if that is wanted; 'losses' may be NULL. */
 void losses_note(struct losses *losses, struct slice key, enum cache_loss loss);
 
-/* Takes what was noted, for losses_next(); and says whether more is wanted. */
-void losses_take(struct losses *losses, bool wanted, struct buf *list);
+void losses_want(struct losses *losses, bool wanted);
+
+/* Takes what was noted, for losses_next(). */
+void losses_take(struct losses *losses, struct buf *list);
 
 /* Takes the first off '*left', which begins as all of a list. */
 bool losses_next(struct slice *left, struct slice *key, enum cache_loss *loss);

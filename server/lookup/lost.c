@@ -28,7 +28,12 @@ static void tell(struct lookup *lookup, struct slice key, enum cache_loss loss)
     flights_unlock(flights, hash);
 }
 
-void lost_tell(struct lookup *lookup, bool wanted)
+void lost_want(struct lookup *lookup, bool wanted)
+{
+    losses_want(cache_losses(lookup_parts(lookup)->cache), wanted);
+}
+
+void lost_tell(struct lookup *lookup)
 {
     const struct lookup_parts *parts = lookup_parts(lookup);
     struct buf list;
@@ -38,7 +43,7 @@ void lost_tell(struct lookup *lookup, bool wanted)
     if (parts->changes == NULL) {
         return;
     }
-    losses_take(cache_losses(parts->cache), wanted, &list);
+    losses_take(cache_losses(parts->cache), &list);
     struct slice left = buf_slice(&list);
     while (losses_next(&left, &key, &loss)) {
         tell(lookup, key, loss);

@@ -19,8 +19,10 @@
 
 struct lookup;
 
-/* Tells of what was lost since the last call.  'wanted': somebody may listen
- * from here on. */
-void lost_tell(struct lookup *lookup, bool wanted);
+/* Whether anybody may listen, from here on. */
+void lost_want(struct lookup *lookup, bool wanted);
+
+/* Tells of what was lost since the last call. */
+void lost_tell(struct lookup *lookup);
 
 #endif
