@@ -244,7 +244,7 @@ static void set_store(struct fixture *f, enum says says)
 /* Opens the gate; waits until the flight, if there is one, has ended. */
 static void land(struct fixture *f, const char *key)
 {
-    const struct lookup_bounds newest = {0, 0, FRESHNESS_NO_BOUND};
+    const struct lookup_bounds newest = {.wait_us = FRESHNESS_NO_BOUND};
     struct asked follower;
     const bool flies = flights_count(lookup_flights(f->lookup)) > 0;
 
