@@ -23,6 +23,7 @@
 #include "server/lookup/feed.h"
 #include "server/lookup/flight.h"
 #include "server/lookup/freshness.h"
+#include "server/lookup/outbox.h"
 #include "server/store/store.h"
 
 #include <assert.h>
@@ -31,6 +32,7 @@ struct lookup {
     struct lookup_parts parts;
     struct flights *flights; /* Owned, as the next. */
     struct feed *feed;
+    struct outbox *outbox; /* Of the store's writer. */
 };
 
 /* One question while it is being answered. */
@@ -71,6 +73,8 @@ struct lookup *lookup_new(const struct lookup_parts *parts)
     lookup->flights =
         flights_new(parts->config, parts->cache, parts->store, parts->timers);
     lookup->feed = feed_new(&lookup->parts, lookup->flights);
+    lookup->outbox = outbox_new();
+    store_on_ended(parts->store, outbox_flush, lookup->outbox);
     return lookup;
 }
 
@@ -81,12 +85,18 @@ void lookup_free(struct lookup *lookup)
     }
     feed_free(lookup->feed);
     flights_free(lookup->flights);
+    outbox_free(lookup->outbox);
     free(lookup);
 }
 
 struct flights *lookup_flights(struct lookup *lookup)
 {
     return lookup->flights;
+}
+
+struct outbox *lookup_outbox(const struct lookup *lookup)
+{
+    return lookup->outbox;
 }
 
 struct feed *lookup_feed(const struct lookup *lookup)

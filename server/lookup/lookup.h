@@ -35,6 +35,7 @@
 struct changes;
 struct config;
 struct feed;
+struct outbox;
 struct flights;
 struct freshness_rules;
 struct mapping;
@@ -128,6 +129,7 @@ struct freshness_rules lookup_rules(const struct lookup *lookup,
 /* The parts that update.c shares. */
 struct flights *lookup_flights(struct lookup *lookup);
 struct feed *lookup_feed(const struct lookup *lookup);
+struct outbox *lookup_outbox(const struct lookup *lookup);
 const struct lookup_parts *lookup_parts(const struct lookup *lookup);
 
 /* For INFO: "name:value\r\n" lines that are no counters. */

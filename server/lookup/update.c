@@ -3,7 +3,6 @@
 
 #include "common/hash.h"
 #include "common/mem.h"
-#include "common/task.h"
 #include "server/lookup/update_internal.h"
 #include "server/lookup/watch.h"
 
@@ -218,16 +217,22 @@ void batch_finish(struct batch *b)
     batch_unref(b);
 }
 
-static void deliver(void *arg)
+static void deliver(struct outbox_item *item)
 {
-    batch_finish(arg);
+    batch_finish(container_of(item, struct batch, item));
+}
+
+/* The loop has stopped, and the client with it. */
+static void drop(struct outbox_item *item)
+{
+    batch_unref(container_of(item, struct batch, item));
 }
 
 void batch_deliver(struct batch *b)
 {
-    if (!task_post(b->caller.home, deliver, b)) {
-        batch_unref(b); /* The loop has stopped, and the client with it. */
-    }
+    b->item = (struct outbox_item){
+        .home = b->caller.home, .deliver = deliver, .drop = drop};
+    outbox_add(lookup_outbox(b->lookup), &b->item);
 }
 
 /* ---- members ---- */

@@ -29,6 +29,7 @@
 #include "server/lookup/changes.h"
 #include "server/lookup/flight.h"
 #include "server/lookup/lookup.h"
+#include "server/lookup/outbox.h"
 #include "server/lookup/update.h"
 
 #include <stdatomic.h>
@@ -69,6 +70,7 @@ struct member {
 
 struct batch {
     struct store_write group; /* If there are several members. */
+    struct outbox_item item;  /* On its way to the loop. */
     struct lookup *lookup;
     struct update_caller caller;
     _Atomic int refs;  /* Raised relaxed by who has one; dropped acq_rel. */
@@ -93,7 +95,7 @@ void batch_unref(struct batch *b);
 void batch_fail(struct batch *b, enum err err, struct slice detail);
 /* Tells the caller, on this thread, and drops a reference. */
 void batch_finish(struct batch *b);
-/* Has that done on the caller's loop. */
+/* Has that done on the caller's loop.  Thread: the store's writer. */
 void batch_deliver(struct batch *b);
 
 /* Makes the member's write what was asked. */

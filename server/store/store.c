@@ -244,6 +244,11 @@ enum err store_write_start(struct store *store, struct store_write *write)
     return store_writer_start(store->writer, write);
 }
 
+void store_on_ended(struct store *store, void (*ended)(void *arg), void *arg)
+{
+    store_writer_on_ended(store->writer, ended, arg);
+}
+
 static void after_barrier(struct store_write *write, enum err err,
                           struct slice detail)
 {

@@ -206,6 +206,11 @@ struct store_write {
 NODISCARD
 enum err store_write_start(struct store *store, struct store_write *write);
 
+/* 'ended(arg)' will be called on the writer's thread after it has told callers
+ * how their writes ended, one or many, and before it waits or begins the next
+ * transaction.  Call once, before there are writes. */
+void store_on_ended(struct store *store, void (*ended)(void *arg), void *arg);
+
 /* ---- walks over all keys ---- */
 
 struct store_walk;

@@ -183,6 +183,7 @@ static void run(void *arg)
         drain(w);
         note_oldest(w);
         turn(w);
+        writer_tell_ended(w);
     }
     disarm(w);
 }
@@ -232,6 +233,13 @@ void store_writer_on_foreign(struct store_writer *writer,
 {
     writer->foreign_arg = arg;
     atomic_store_explicit(&writer->foreign, foreign, memory_order_release);
+}
+
+void store_writer_on_ended(struct store_writer *writer,
+                           void (*ended)(void *arg), void *arg)
+{
+    writer->ended_arg = arg;
+    atomic_store_explicit(&writer->ended, ended, memory_order_release);
 }
 
 void store_writer_look(struct store_writer *writer)

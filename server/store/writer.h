@@ -56,6 +56,9 @@ void store_writer_on_foreign(struct store_writer *writer,
  * until the writer is closed. */
 void store_writer_observe(struct store_writer *writer,
                           const struct store_observer *observer);
+/* As store_on_ended(). */
+void store_writer_on_ended(struct store_writer *writer,
+                           void (*ended)(void *arg), void *arg);
 /* Has the writer look soon, without waiting. */
 void store_writer_look(struct store_writer *writer);
 

@@ -606,6 +606,16 @@ static enum err transact(struct store_writer *w, size_t *count, enum step *step)
     return err;
 }
 
+void writer_tell_ended(struct store_writer *w)
+{
+    store_ended_fn *ended =
+        atomic_load_explicit(&w->ended, memory_order_acquire);
+
+    if (ended != NULL) {
+        ended(w->ended_arg);
+    }
+}
+
 void writer_checkpoint_if_due(struct store_writer *w)
 {
     if (!w->with.engine->checkpoint_due(w->connection)) {
@@ -636,6 +646,7 @@ void writer_commit(struct store_writer *w)
     const enum err err = transact(w, &count, &step);
     if (err == ERR_OK) {
         transaction_ended(w, count);
+        writer_tell_ended(w); /* A checkpoint may take long. */
         writer_checkpoint_if_due(w);
     } else {
         transaction_failed(w, count, step, err);

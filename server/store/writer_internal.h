@@ -31,6 +31,8 @@
 #define GROUP_MAX 4096
 #define GROUP_BYTES_MAX ((size_t)16 << 20)
 
+typedef void store_ended_fn(void *arg);
+
 struct store_writer {
     struct store_writer_options with;
     struct chan *writes; /* Of struct store_write *. */
@@ -56,6 +58,10 @@ struct store_writer {
     void *foreign_arg;
     /* Of store_writer_observe(); likewise. */
     _Atomic(const struct store_observer *) observer;
+
+    /* Likewise, by store_writer_on_ended(). */
+    _Atomic(store_ended_fn *) ended;
+    void *ended_arg;
 
     struct timer timer;      /* Rings the alarm. */
     struct waitgroup timing; /* One while 'timer' waits or fires. */
@@ -125,6 +131,9 @@ void writer_end(struct store_writer *w, struct store_write *write, enum err err,
 
 /* One transaction for the first of the pending writes. */
 void writer_commit(struct store_writer *w);
+
+/* Tells whoever collects how writes ended that these were all. */
+void writer_tell_ended(struct store_writer *w);
 
 void writer_checkpoint_if_due(struct store_writer *w);
 
