@@ -113,6 +113,14 @@ static void watch_all(struct sqlite_files *files)
     }
 }
 
+static void give_up_inotify(struct sqlite_files *files)
+{
+    if (files->inotify >= 0) {
+        close(files->inotify);
+        files->inotify = -1;
+    }
+}
+
 void sqlite_files_init(struct sqlite_files *files, const char *path,
                        struct buf *reason)
 {
@@ -125,10 +133,7 @@ void sqlite_files_init(struct sqlite_files *files, const char *path,
     watch_all(files);
     if (files->inotify < 0 || files->directory_watch < 0) {
         buf_printf(reason, "inotify: %s", strerror(errno));
-        if (files->inotify >= 0) {
-            close(files->inotify);
-            files->inotify = -1;
-        }
+        give_up_inotify(files);
     }
 }
 
@@ -138,9 +143,7 @@ void sqlite_files_destroy(struct sqlite_files *files)
         free(files->paths[i]);
     }
     free(files->link);
-    if (files->inotify >= 0) {
-        close(files->inotify);
-    }
+    give_up_inotify(files);
 }
 
 void sqlite_files_follow(struct sqlite_files *files)
@@ -149,6 +152,10 @@ void sqlite_files_follow(struct sqlite_files *files)
     watch_all(files);
     for (size_t i = 0; i < FILES; i++) {
         files->ids[i] = identify(files->paths[i]);
+    }
+    if (files->directory_watch < 0 ||
+        (files->ids[FILE_LOG].there && files->watches[FILE_LOG] < 0)) {
+        give_up_inotify(files); /* Half of it would be taken for all. */
     }
 }
 
