@@ -146,11 +146,27 @@ enum err sqlite_connect(const char *path, enum sqlite_mode mode, int durability,
     return err;
 }
 
+/* What the text of our statements begins with.  A virtual table has statements
+ * of its own in the same connection, and finalizes them itself. */
+#define OUR_MARK "/* bookd */ "
+
+/* One that sqlite_prepare() made and nobody has finalized; NULL: none. */
+static struct sqlite3_stmt *left_over(struct sqlite3 *db)
+{
+    struct sqlite3_stmt *statement = sqlite3_next_stmt(db, NULL);
+
+    while (statement != NULL &&
+           strncmp(sqlite3_sql(statement), OUR_MARK, strlen(OUR_MARK)) != 0) {
+        statement = sqlite3_next_stmt(db, statement);
+    }
+    return statement;
+}
+
 void sqlite_disconnect(struct sqlite3 *db)
 {
     struct sqlite3_stmt *statement;
 
-    while (db != NULL && (statement = sqlite3_next_stmt(db, NULL)) != NULL) {
+    while (db != NULL && (statement = left_over(db)) != NULL) {
         sqlite3_finalize(statement);
     }
     sqlite3_close_v2(db);
@@ -161,15 +177,21 @@ void sqlite_disconnect(struct sqlite3 *db)
 enum err sqlite_prepare(struct sqlite3 *db, const char *sql,
                         struct sqlite3_stmt **statement, struct buf *detail)
 {
-    if (sqlite3_prepare_v3(db, sql, -1, SQLITE_PREPARE_PERSISTENT, statement,
-                           NULL) != SQLITE_OK) {
-        const enum err err = sqlite_failed(db, detail);
+    struct buf text = {0};
+    enum err err = ERR_OK;
+
+    buf_append_string(&text, OUR_MARK);
+    buf_append_string(&text, sql);
+    if (sqlite3_prepare_v3(db, buf_string(&text), -1, SQLITE_PREPARE_PERSISTENT,
+                           statement, NULL) != SQLITE_OK) {
+        err = sqlite_failed(db, detail);
         /* SQLITE_ERROR: a table or column that is not there. */
-        return err == ERR_STORE_DOWN && sqlite3_errcode(db) == SQLITE_ERROR
-                   ? ERR_STORE_FOREIGN
-                   : err;
+        if (err == ERR_STORE_DOWN && sqlite3_errcode(db) == SQLITE_ERROR) {
+            err = ERR_STORE_FOREIGN;
+        }
     }
-    return ERR_OK;
+    buf_destroy(&text);
+    return err;
 }
 
 enum err sqlite_execute(struct sqlite3 *db, struct sqlite3_stmt *statement,

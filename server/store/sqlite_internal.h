@@ -5,6 +5,8 @@
  *     sqlite.c         connections, errors, point reads, the engine's table
  *     sqlite_schema.c  the file: found, or refused with a reason
  *     sqlite_create.c  bookd's own tables
+ *     sqlite_table.c   what the schema says of a table
+ *     sqlite_plan.c    whether a row is found without reading all others
  *     sqlite_mapping.c mappings held against the schema
  *     sqlite_feed.c    the triggers of the change feed
  *     sqlite_maintain.c what is done to a file on request
@@ -352,6 +354,8 @@ void sqlite_places_free(struct sqlite_places *places);
  * or 0. */
 uint64_t sqlite_places_put(struct sqlite_places *places, struct slice key,
                            uint64_t before);
+/* The walk that has gone on from 'number' has come to the end. */
+void sqlite_places_end(struct sqlite_places *places, uint64_t number);
 /* Appends the key that stands under 'number'; false if it is not known any
  * more. */
 NODISCARD

@@ -5,9 +5,9 @@
  * A table without rowids, or a view, is walked in the order of its keys, and a
  * cursor has no room for a key.  So the key stands here, under the number that
  * the cursor has.  A walk keeps its last two places, so that its client may ask
- * for a page again; of too many walks, the one that has rested longest is
- * forgotten, and begins anew when it goes on: it meets keys twice, and none
- * never.
+ * for a page again; of too many walks, one that has ended, else the one that has
+ * rested longest, is forgotten, and begins anew if it goes on: it meets keys
+ * twice, and none never.
  *
  * The number is a slot and a count that never comes again, not even after a
  * restart: it begins with the time.
@@ -28,6 +28,7 @@ struct place {
     uint64_t before; /* The number of the walk's place before, or 0. */
     char *key;       /* Owned. */
     size_t size;
+    bool ended; /* Its walk has come to the end. */
 };
 
 struct sqlite_places {
@@ -76,30 +77,48 @@ static void forget(struct place *place)
     *place = (struct place){0};
 }
 
-/* A free one, or the one that is used least recently: whose count is lowest,
- * as a walk that goes on gets another. */
-static struct place *oldest(struct sqlite_places *places) REQUIRES(places->lock)
+/* Would 'a' rather be given away than 'b'?  A walk that goes on gets a higher
+ * count each time. */
+static bool is_idler(const struct place *a, const struct place *b)
+{
+    if (a->count == 0 || b->count == 0) {
+        return b->count != 0;
+    }
+    return a->ended != b->ended ? a->ended : a->count < b->count;
+}
+
+static struct place *find_idlest(struct sqlite_places *places)
+    REQUIRES(places->lock)
 {
     struct place *found = &places->list[0];
 
     for (size_t i = 1; i < PLACES && found->count > 0; i++) {
-        if (places->list[i].count < found->count) {
+        if (is_idler(&places->list[i], found)) {
             found = &places->list[i];
         }
     }
     return found;
 }
 
+/* Of the walk that has gone on from 'number', the place before that goes. */
+static struct place *leave(struct sqlite_places *places, uint64_t number)
+    REQUIRES(places->lock)
+{
+    struct place *last = find(places, number);
+    struct place *older = last == NULL ? NULL : find(places, last->before);
+
+    if (older != NULL) {
+        forget(older);
+    }
+    return last;
+}
+
 uint64_t sqlite_places_put(struct sqlite_places *places, struct slice key,
                            uint64_t before)
 {
     mutex_lock(&places->lock);
-    struct place *last = find(places, before);
-    struct place *older = last == NULL ? NULL : find(places, last->before);
-    if (older != NULL) {
-        forget(older);
-    }
-    struct place *place = oldest(places);
+    (void)leave(places, before);
+    struct place *place = find_idlest(places);
     forget(place);
     *place = (struct place){
         .count = ++places->count,
@@ -111,6 +130,16 @@ uint64_t sqlite_places_put(struct sqlite_places *places, struct slice key,
         place->count * PLACES + (uint64_t)(place - places->list);
     mutex_unlock(&places->lock);
     return number;
+}
+
+void sqlite_places_end(struct sqlite_places *places, uint64_t number)
+{
+    mutex_lock(&places->lock);
+    struct place *last = leave(places, number);
+    if (last != NULL) {
+        last->ended = true;
+    }
+    mutex_unlock(&places->lock);
 }
 
 bool sqlite_places_get(struct sqlite_places *places, uint64_t number,

@@ -248,6 +248,9 @@ static enum err scan_by_key(struct page *page, struct place place,
         at.any = true;
         page->walk->key(page->walk, key);
     }
+    if (code == SQLITE_DONE) {
+        sqlite_places_end(reader->database->places, at.before);
+    }
     buf_destroy(&at.last);
     return finish(page, statement, code, detail);
 }
