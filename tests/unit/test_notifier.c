@@ -27,11 +27,11 @@ static struct buf heard; /* "channel message;" */
 /* The bulk string in 'text' that follows '*at'. */
 static struct slice bulk(const char **at)
 {
-    char *end;
-    const size_t size = strtoul(strchr(*at, '$') + 1, &end, 10);
+    const char *bytes = strchr(*at, '\n') + 1;
+    const size_t size = strtoul(strchr(*at, '$') + 1, NULL, 10);
 
-    *at = end + 2 + size;
-    return slice_make(end + 2, size);
+    *at = bytes + size;
+    return slice_make(bytes, size);
 }
 
 static void on_push(struct client *c, const struct slice *pieces, size_t n)
