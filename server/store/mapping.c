@@ -26,7 +26,6 @@ static const struct mapping builtin[] = {
         .affinities = book_affinities,
         .generated = book_generated,
         .n_columns = ARRAY_LEN(book_columns),
-        .key_column = "id",
         .writable = true,
         .integer_key = true,
     },

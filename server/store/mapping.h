@@ -61,9 +61,6 @@ struct mapping {
     const enum column_affinity *affinities; /* One per column. */
     const bool *generated; /* One per column: computed by the database. */
     size_t n_columns;
-    /* To go, once all use 'keys': */
-    const char *key_column;
-    size_t key_index;
     size_t index;     /* Of this mapping among all. */
     bool writable;    /* Through bookd. */
     bool is_view;     /* Read-only; changes with any commit. */

@@ -294,7 +294,7 @@ static enum err put_row(struct fake_store *fake, struct store_write *write,
                                ? fake_row_copy(old)
                                : fake_row_new(write->mapping, key);
     const size_t title = mapping_column(write->mapping, SLICE("title"));
-    const size_t id = write->mapping->key_index;
+    const size_t id = write->mapping->keys[0].column;
     enum err err = ERR_OK;
 
     if (!mapping_id_valid(write->mapping, write->key)) {

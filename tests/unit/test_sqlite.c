@@ -134,12 +134,10 @@ static const struct mapping things[] = {{.table = "things",
                                          .prefix = {"thing:", 6},
                                          .keys = thing_keys,
                                          .n_keys = 1,
-                                         .key_column = "id",
                                          .columns = thing_columns,
                                          .affinities = thing_affinities,
                                          .generated = thing_generated,
                                          .n_columns = 2,
-                                         .key_index = 1,
                                          .writable = true,
                                          .integer_key = true}};
 static const struct mappings things_only = {.list = things, .count = 1};

@@ -12,6 +12,7 @@
 #include <sqlite3.h>
 
 #include "common/attr.h"
+#include "server/store/sqlite_internal.h"
 #include "tests/support/engine_bed.h"
 
 static const char schema[] =
@@ -98,8 +99,7 @@ static const struct mapping list[] = {
      .n_columns = 4,
      .index = 4,
      .writable = true,
-     .integer_key = true,
-     .key_column = "id"},
+     .integer_key = true},
     {.table = "parsed",
      .prefix = {"parsed:", 7},
      .keys = KEYS({.column = 0}),
@@ -110,8 +110,7 @@ static const struct mapping list[] = {
      .n_columns = 3,
      .index = 5,
      .writable = true,
-     .integer_key = true,
-     .key_column = "id"},
+     .integer_key = true},
     {.table = "adults",
      .prefix = {"adult:", 6},
      .keys = KEYS({.column = 0}),
@@ -141,8 +140,7 @@ static const struct mapping list[] = {
      .n_columns = 2,
      .index = 8,
      .writable = true,
-     .integer_key = true,
-     .key_column = "id"},
+     .integer_key = true},
 };
 static const struct mappings mappings = {.list = list,
                                          .count = ARRAY_LEN(list)};
@@ -567,6 +565,20 @@ static void test_a_rollback_by_the_first_write_is_its_own_fault(void **state)
     assert_has(engine_bed_read(&bed, "checked:1"), "|one|");
 }
 
+static void test_what_is_not_ours_to_repeat_is_not_lost_quietly(void **state)
+{
+    (void)state;
+    make_trigger("ROLLBACK");
+    /* A write that the writer carries out beside apply(). */
+    assert_int_equal(sqlite3_exec(bed.writer->db,
+                                  "INSERT INTO bookd_plain(key, value) "
+                                  "VALUES(x'6b', x'76')",
+                                  NULL, NULL, NULL),
+                     SQLITE_OK);
+    assert_has(engine_bed_set(&bed, "checked:1", "b", "bad", NULL),
+               "the store failed: no");
+}
+
 static void test_a_rollback_in_the_first_group_ends_the_group_only(void **state)
 {
     (void)state;
@@ -734,6 +746,7 @@ int main(void)
         CASE(test_a_column_that_went_away_is_reported),
         CASE(test_what_a_failed_write_did_is_taken_back),
         CASE(test_a_rollback_by_the_first_write_is_its_own_fault),
+        CASE(test_what_is_not_ours_to_repeat_is_not_lost_quietly),
         CASE(test_a_rollback_in_the_first_group_ends_the_group_only),
         CASE(test_a_deferred_constraint_fails_its_write_alone),
         CASE(test_a_damaged_page_fails_only_what_needs_it),
