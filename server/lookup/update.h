@@ -4,6 +4,8 @@
  * and the fills.
  *
  *   through   store ─► commit ─► [fence, cache] ─► acknowledged
+ *     logged  store ─► log ─► [fence, dirty copy] ─► acknowledged
+ *             … in its table later ─► the copy is clean (plain keys)
  *   behind    [decide, queue for the store, fence, dirty copy] ─► acknowledged
  *             … commit within behind-interval ─► the copy is clean
  *   none      [decide, cache] (plain keys)
@@ -20,8 +22,10 @@
  * Several updates make a group (MULTI, MSET): one transaction, all or nothing,
  * in the store and for whoever reads through the cache.
  *
- * The store has one writer and commits in the order of submission; a dirty
- * copy that a completed write finds is therefore younger than it, and stays.
+ * Of a group nobody sees a part: in memory its copies change at once for who
+ * reads, and while it is in the store's hands its keys are marked (flight.h).
+ *
+ * The store has one writer and commits in the order of submission.
  *
  * Thread-safety: any thread.
  */
@@ -80,8 +84,9 @@ struct update {
 struct update_result {
     enum err err;
     struct slice detail; /* A sentence on failure; valid during the call. */
-    int64_t n_changed;   /* As in struct store_write. */
-    int64_t n_created;
+    int64_t n_changed;   /* As in struct store_write; but a plain value that was
+                            put in memory over who knows what counts … */
+    int64_t n_created;   /* … as created. */
     int64_t n_new_fields;
 };
 
