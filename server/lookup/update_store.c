@@ -164,14 +164,22 @@ static bool is_last(const struct member *m)
            !flights_foreign_since(flights, m->hash, m->since_us);
 }
 
-/* Has a write behind this one been acknowledged? */
+static bool is_change(const struct member *m)
+{
+    return m->write.n_changed + m->write.n_created > 0;
+}
+
+/* Is there a copy that knows better: of a write behind this one that was
+ * acknowledged, or of one before it that the table does not have yet, and that
+ * this one has left as it was? */
 static bool is_outrun(const struct member *m)
 {
     struct copy there;
 
     return cache_get(batch_cache(m->batch), m->asked.key, m->hash, 0, &there,
                      NULL) &&
-           there.dirty && there.filled_us >= m->since_us;
+           there.dirty &&
+           (there.filled_us >= m->since_us || (!is_change(m) && !m->changed));
 }
 
 static void put(struct member *m)
@@ -188,11 +196,6 @@ static void put(struct member *m)
         cache_put(cache, m->asked.key, m->hash, &copy, bytes) != ERR_OK) {
         (void)cache_remove(cache, m->asked.key, m->hash);
     }
-}
-
-static bool is_change(const struct member *m)
-{
-    return m->write.n_changed + m->write.n_created > 0;
 }
 
 /* A delete of nothing may know better than the cache; and what memory has

@@ -182,7 +182,8 @@ struct store_write {
 
     /* Private to the store. */
     struct store_write *next;  /* Of those that wait. */
-    struct store_write *under; /* Logged in the same transaction before it. */
+    struct store_write *under; /* Logged before it: in the same transaction,
+                                  and later, to be ended with it. */
     struct store_write *owner; /* The group it is in the log for, or NULL. */
     uint64_t hash;             /* Of a plain key. */
     size_t index;              /* Among those that go from the log into … */

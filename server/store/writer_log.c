@@ -327,12 +327,16 @@ void writer_log_rolled_back(struct store_writer *w)
     forget(&w->log);
 }
 
-/* Puts 'write' in the place of what was logged of its key before. */
-static void hold_one(struct store_writer *w, struct store_write *write)
+/* Puts 'write' in the place of what was logged of its key before.  That has
+ * ended then; but if nobody answers for 'write' from memory, he who answers for
+ * the one before must go on until the table has 'write': it has neither now. */
+static void hold_one(struct store_writer *w, struct store_write *write,
+                     bool answered)
 {
     struct write_log *log = &w->log;
     struct store_write *old = fold_put(&log->newest, write);
 
+    write->under = NULL;
     if (old == NULL) {
         old = fold_find(&log->applying, write->key, write->hash);
         if (old != NULL) {
@@ -340,8 +344,10 @@ static void hold_one(struct store_writer *w, struct store_write *write)
             log->order[old->index] = NULL;
         }
     }
-    if (old != NULL) {
+    if (old != NULL && answered) {
         writer_log_end(w, old, ERR_OK, SLICE(""));
+    } else {
+        write->under = old;
     }
 }
 
@@ -371,7 +377,8 @@ bool writer_log_hold(struct store_writer *w, struct store_write *write)
     /* Before the caller knows: a walk that he begins then finds it counted. */
     atomic_fetch_add_explicit(&w->n_logged, 1, memory_order_relaxed);
     write->in_log = true;
-    if (!write->logged(write)) {
+    const bool answered = write->logged(write);
+    if (!answered) {
         log->hurry = true;
     }
     log->last_us = clock_now_us();
@@ -380,7 +387,7 @@ bool writer_log_hold(struct store_writer *w, struct store_write *write)
     }
     if (!is_group) {
         write->staged = false;
-        hold_one(w, write);
+        hold_one(w, write, answered);
         return true;
     }
     for (size_t i = 0, n = write->n_group; i < n; i++) {
@@ -388,15 +395,35 @@ bool writer_log_hold(struct store_writer *w, struct store_write *write)
         if (member->staged) {
             /* The last may end the group at once, with its memory. */
             member->staged = false;
-            hold_one(w, member);
+            hold_one(w, member, answered);
         }
     }
     return true;
 }
 
+/* Ends what 'write' had kept from ending, the oldest first. */
+static void end_under(struct store_writer *w, struct store_write *write)
+{
+    struct store_write *oldest = NULL;
+
+    for (struct store_write *u = write->under, *next; u != NULL; u = next) {
+        next = u->under;
+        u->under = oldest;
+        oldest = u;
+    }
+    write->under = NULL;
+    for (struct store_write *u = oldest, *next; u != NULL; u = next) {
+        next = u->under;
+        u->under = NULL;
+        writer_log_end(w, u, ERR_OK, SLICE(""));
+    }
+}
+
 void writer_log_end(struct store_writer *w, struct store_write *write,
                     enum err err, struct slice detail)
 {
+    end_under(w, write);
+
     struct store_write *owner = write->owner;
 
     if (owner == NULL) {
