@@ -121,6 +121,8 @@ static void on_effect(struct sqlite3_context *context, int n_values,
     }
 }
 
+/* That of a table any row may have changed, is not taken back: it may do no harm
+ * but that copies are read again. */
 void sqlite_effects_forget(struct sqlite_effects *effects, size_t count)
 {
     if (effects->count > count) {
@@ -319,6 +321,7 @@ enum err sqlite_effects_begin(struct engine_writer *writer, struct buf *detail)
     struct sqlite_effects *effects = &writer->effects;
 
     effects->count = 0;
+    effects->rows = false;
     buf_clear(&effects->keys);
     if (effects->any) {
         memset(effects->all, 0,
@@ -332,7 +335,7 @@ enum err sqlite_effects_end(struct engine_writer *writer, struct buf *detail)
 {
     const struct mappings *mappings = writer->mappings;
 
-    if (writer->n_applied == 0) {
+    if (!writer->effects.rows) {
         return ERR_OK;
     }
     for (size_t i = 0; i < mappings->count; i++) {

@@ -133,6 +133,7 @@ struct sqlite_effects {
     struct buf key;             /* The one being looked at. */
     bool *all;                  /* Per mapping: any of its rows. */
     bool any;                   /* There is something to tell. */
+    bool rows;                  /* Rows were written, perhaps not in vain. */
     struct engine_effect *told; /* In the engine's terms; NULL: unused. */
 };
 
@@ -159,9 +160,10 @@ struct engine_writer {
     int64_t feed_trimmed;           /* It was trimmed up to here. */
     struct sqlite_row_writer *rows; /* One per mapping. */
     struct sqlite_effects effects;
-    size_t n_applied;      /* Writes of this transaction … */
-    size_t n_before_group; /* … of which before the group; */
-    bool in_group;         /* there is one. */
+    /* What SQLite had counted as changed when the transaction began, … */
+    int64_t changes_before;
+    int64_t changes_before_group; /* … and its group, if it is in one. */
+    bool in_group;
     size_t n_effects_before_group;
     int log_pages;          /* Of the log after the last commit. */
     int checkpointed_pages; /* The same at the last checkpoint. */

@@ -21,9 +21,6 @@
  * choice for wal_autocheckpoint. */
 #define CHECKPOINT_PAGES 1000
 
-/* Expired keys taken out by one transaction: no more than it wrote itself. */
-#define PURGE_KEYS "64"
-
 /* ---- transactions ---- */
 
 enum err sqlite_begin(struct engine_writer *writer, struct buf *detail)
@@ -36,8 +33,8 @@ enum err sqlite_begin(struct engine_writer *writer, struct buf *detail)
     if (err != ERR_OK) {
         return err;
     }
-    writer->n_applied = 0;
     writer->in_group = false;
+    writer->changes_before = sqlite3_total_changes64(writer->db);
     err = sqlite_effects_begin(writer, detail);
     if (err != ERR_OK) {
         sqlite_rollback(writer);
@@ -142,7 +139,7 @@ enum err sqlite_begin_group(struct engine_writer *writer, struct buf *detail)
 
     if (err == ERR_OK) {
         writer->in_group = true;
-        writer->n_before_group = writer->n_applied;
+        writer->changes_before_group = sqlite3_total_changes64(writer->db);
         writer->n_effects_before_group = writer->effects.count;
     }
     return err;
@@ -165,7 +162,6 @@ enum err sqlite_end_group(struct engine_writer *writer, bool keep,
         /* Takes back, and stays in the savepoint. */
         err = sqlite_execute(writer->db, writer->group_undo, detail);
         sqlite_effects_forget(&writer->effects, writer->n_effects_before_group);
-        writer->n_applied = writer->n_before_group;
     }
     if (err == ERR_OK) {
         err = sqlite_execute(writer->db, writer->group_end, detail);
@@ -266,17 +262,19 @@ static enum err take_back(struct engine_writer *writer, enum err err,
     return undone == ERR_OK ? err : ERR_STORE_DOWN;
 }
 
-/* The write that failed with 'err' has ended the transaction.  If nothing of
- * others was in it, another one begins in its place; else only the caller can
- * carry them out again. */
-static enum err begin_again(struct engine_writer *writer, enum err err,
-                            struct buf *detail)
+/* The write that failed with 'err' has ended the transaction.  If nothing was
+ * changed in it before the write, or its group, when SQLite had counted
+ * 'changes', another one begins in its place; else only the caller can carry
+ * all of it out again. */
+static enum err begin_again(struct engine_writer *writer, int64_t changes,
+                            enum err err, struct buf *detail)
 {
     struct buf reason = {0};
-    const size_t n_lost =
-        writer->in_group ? writer->n_before_group : writer->n_applied;
 
-    if (n_lost > 0 || !engine_is_own_failure(err)) {
+    if (writer->in_group) {
+        changes = writer->changes_before_group;
+    }
+    if (changes != writer->changes_before || !engine_is_own_failure(err)) {
         return engine_is_own_failure(err) ? ERR_STORE_DOWN : err;
     }
     enum err again = sqlite_execute(writer->db, writer->begin, &reason);
@@ -291,7 +289,8 @@ static enum err begin_again(struct engine_writer *writer, enum err err,
         buf_append_slice(detail, buf_slice(&reason));
     }
     buf_destroy(&reason);
-    writer->n_applied = 0;
+    writer->changes_before = sqlite3_total_changes64(writer->db);
+    writer->changes_before_group = writer->changes_before;
     return again == ERR_OK ? err : again;
 }
 
@@ -299,6 +298,7 @@ static enum err carry_out(struct engine_writer *writer,
                           struct store_write *write, struct buf *detail)
 {
     const size_t n_effects = writer->effects.count;
+    const int64_t changes = sqlite3_total_changes64(writer->db);
     enum err err = sqlite_execute(writer->db, writer->write_begin, detail);
 
     if (err != ERR_OK) {
@@ -308,6 +308,10 @@ static enum err carry_out(struct engine_writer *writer,
     err = write->mapping == NULL ? write_plain(writer, write, detail)
                                  : sqlite_row_write(writer, write, detail);
     writer->effects.own = NULL;
+    if (write->mapping != NULL &&
+        changes != sqlite3_total_changes64(writer->db)) {
+        writer->effects.rows = true;
+    }
     if (err == ERR_OK && !writer->in_group) {
         err = check_deferred(writer, detail);
     }
@@ -316,7 +320,8 @@ static enum err carry_out(struct engine_writer *writer,
         sqlite_rollback(writer);
     }
     if (is_gone(writer, detail)) {
-        err = begin_again(writer, err == ERR_OK ? ERR_STORE_DOWN : err, detail);
+        err = begin_again(writer, changes, err == ERR_OK ? ERR_STORE_DOWN : err,
+                          detail);
     } else if (err == ERR_OK) {
         err = sqlite_execute(writer->db, writer->write_end, detail);
     } else {
@@ -343,11 +348,9 @@ enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
         write->n_changed = 0;
         write->n_created = 0;
         write->n_new_fields = 0;
-    } else if (write->n_changed + write->n_created > 0) {
-        writer->n_applied++;
-        if (write->applied != NULL) {
-            write->applied(write);
-        }
+    } else if (write->n_changed + write->n_created > 0 &&
+               write->applied != NULL) {
+        write->applied(write);
     }
     return err;
 }
