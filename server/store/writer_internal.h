@@ -100,6 +100,10 @@ static inline bool writer_is_failing(const struct store_writer *w)
 
 NODISCARD
 enum err writer_letters_open(struct store_writer *w, struct buf *detail);
+/* The database is another: those that it has take the place of ours, which the
+ * old one keeps. */
+NODISCARD
+enum err writer_letters_follow(struct store_writer *w, struct buf *detail);
 /* In the transaction: puts aside 'write', a deferred one that failed with what
  * write->error_text says, and of a group all its members. */
 NODISCARD

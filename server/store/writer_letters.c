@@ -98,15 +98,21 @@ static void take_letter(void *arg, const struct dead_letter *letter)
     dead_letters_add(arg, letter);
 }
 
-enum err writer_letters_open(struct store_writer *w, struct buf *detail)
+enum err writer_letters_follow(struct store_writer *w, struct buf *detail)
 {
     const struct engine *engine = w->with.engine;
 
-    w->letters = dead_letters_new();
+    (void)dead_letters_remove(w->letters, 0, INT64_MAX);
     return engine->letters_read == NULL
                ? ERR_OK
                : engine->letters_read(w->connection, take_letter, w->letters,
                                       detail);
+}
+
+enum err writer_letters_open(struct store_writer *w, struct buf *detail)
+{
+    w->letters = dead_letters_new();
+    return writer_letters_follow(w, detail);
 }
 
 /* ---- dropping ---- */

@@ -96,7 +96,7 @@ static enum err follow(struct store_writer *w, struct buf *detail)
     }
     /* The log of before is in another file: the table has to have it soon. */
     w->log.hurry = w->log.newest.count > 0;
-    return err;
+    return err == ERR_OK ? writer_letters_follow(w, detail) : err;
 }
 
 enum err writer_begin(struct store_writer *w)
