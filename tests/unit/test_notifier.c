@@ -27,8 +27,9 @@ static struct buf heard; /* "channel message;" */
 /* The bulk string in 'text' that follows '*at'. */
 static struct slice bulk(const char **at)
 {
-    const char *bytes = strchr(*at, '\n') + 1;
-    const size_t size = strtoul(strchr(*at, '$') + 1, NULL, 10);
+    const char *length = strchr(*at, '$') + 1;
+    const char *bytes = strchr(length, '\n') + 1;
+    const size_t size = strtoul(length, NULL, 10);
 
     *at = bytes + size;
     return slice_make(bytes, size);
