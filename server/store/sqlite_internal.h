@@ -11,6 +11,7 @@
  *     sqlite_feed.c    the triggers of the change feed
  *     sqlite_maintain.c what is done to a file on request
  *     sqlite_write.c   the writer's connection: transactions, checkpoints
+ *     sqlite_apply.c   one write, and groups
  *     sqlite_decide.c  what is there before a write
  *     sqlite_plain.c   writes of plain keys
  *     sqlite_row.c     writes of rows
@@ -402,23 +403,29 @@ NODISCARD
 enum err sqlite_end_transaction(struct engine_writer *writer,
                                 struct buf *detail);
 enum err sqlite_begin(struct engine_writer *writer, struct buf *detail);
+/* True if SQLite has rolled the transaction back by itself; says so in
+ * 'detail', if nothing else does. */
+bool sqlite_is_gone(const struct engine_writer *writer, struct buf *detail);
+NODISCARD
+enum err sqlite_table_exists(struct sqlite3 *db, const char *name, bool *exists,
+                             struct buf *detail);
+enum err sqlite_commit(struct engine_writer *writer, struct buf *detail);
+void sqlite_rollback(struct engine_writer *writer);
+bool sqlite_checkpoint_due(const struct engine_writer *writer);
+enum err sqlite_checkpoint(struct engine_writer *writer, struct buf *detail);
+
+/* ---- sqlite_apply.c ---- */
+
 enum err sqlite_apply(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail);
 enum err sqlite_begin_group(struct engine_writer *writer, struct buf *detail);
 enum err sqlite_end_group(struct engine_writer *writer, bool keep,
                           struct buf *detail);
-NODISCARD
-enum err sqlite_table_exists(struct sqlite3 *db, const char *name, bool *exists,
-                             struct buf *detail);
 /* SQLite would bind NULL in place of bytes that are too many. */
 NODISCARD
 enum err sqlite_check_sizes(struct engine_writer *writer,
                             const struct store_write *write,
                             struct buf *detail);
-enum err sqlite_commit(struct engine_writer *writer, struct buf *detail);
-void sqlite_rollback(struct engine_writer *writer);
-bool sqlite_checkpoint_due(const struct engine_writer *writer);
-enum err sqlite_checkpoint(struct engine_writer *writer, struct buf *detail);
 
 /* ---- sqlite_decide.c ---- */
 
