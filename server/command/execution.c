@@ -4,10 +4,10 @@
 #include "common/mem.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
+#include "server/command/write.h"
 #include "server/lookup/lookup.h"
 
 #include <assert.h>
-#include <ctype.h>
 
 struct execution {
     struct request *request; /* EXEC. */
@@ -97,49 +97,18 @@ static void run(struct execution *x, struct queued *queued)
 
 /* ---- the reply ---- */
 
-static void append_upper(struct buf *out, const char *name)
-{
-    for (; *name != '\0'; name++) {
-        buf_append_char(
-            out, *name == '|' ? ' ' : (char)toupper((unsigned char)*name));
-    }
-}
-
-/* The command whose update failed; the first if nobody knows. */
-static const struct queued *culprit(const struct execution *x,
-                                    const struct update_outcome *outcome)
-{
-    const struct queued *first = NULL;
-
-    for (const struct queued *q = x->transaction->first; q != NULL;
-         q = q->next) {
-        for (size_t i = 0; i < q->n_updates; i++) {
-            first = first == NULL ? q : first;
-            if (q->first_update + i < outcome->n &&
-                outcome->results[q->first_update + i].err == outcome->err) {
-                return q;
-            }
-        }
-    }
-    return first;
-}
-
 /* The database has refused one of the commands. */
-static void reply_refused(struct execution *x,
+static void reply_refused(struct reply *reply,
                           const struct update_outcome *outcome)
 {
-    const struct queued *queued = culprit(x, outcome);
-    struct buf name = {0};
-
-    append_upper(&name, queued->request.command->name);
     const struct slice why = outcome->detail.size > 0
                                  ? outcome->detail
                                  : slice_from_string(err_str(outcome->err));
-    reply_errorf(&x->request->reply,
+
+    reply_errorf(reply,
                  "EXECABORT Transaction rolled back, nothing was changed: "
-                 "%s: %.*s",
-                 buf_string(&name), (int)why.size, why.data);
-    buf_destroy(&name);
+                 "%.*s",
+                 (int)why.size, why.data);
 }
 
 static void answer_command(struct execution *x, struct queued *queued,
@@ -194,7 +163,7 @@ static void answer(struct execution *x, const struct update_outcome *outcome)
     case ERR_TOO_BIG:
     case ERR_WRONG_TYPE:
     case ERR_READONLY:
-        reply_refused(x, outcome);
+        reply_refused(reply, outcome);
         break;
     default: {
         struct buf detail = {0};
@@ -244,7 +213,8 @@ static bool start_group(struct execution *x)
         on_done(x, &(struct update_outcome){.err = ERR_OK});
         return true;
     }
-    return update_start(client->server->lookup, x->updates, x->n_updates,
+    return write_refuses_mix(x->request, x->updates, x->n_updates) ||
+           update_start(client->server->lookup, x->updates, x->n_updates,
                         &caller);
 }
 

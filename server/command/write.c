@@ -2,6 +2,7 @@
 #include "server/command/write.h"
 
 #include "common/mem.h"
+#include "server/admin/config.h"
 #include "server/command/execution.h"
 #include "server/command/parts.h"
 #include "server/store/store.h"
@@ -78,6 +79,27 @@ static void on_part_done(void *arg, const struct update_outcome *outcome)
     answer(arg, outcome);
 }
 
+bool write_refuses_mix(struct request *request, const struct update *updates,
+                       size_t n)
+{
+    const struct config *config = request->client->server->config;
+    size_t n_records = 0;
+
+    if (n < 2 || config_number(config, CONFIG_plain_writes) != WRITES_NONE) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        n_records += write_is_record(request, updates[i].key);
+    }
+    if (n_records == 0 || n_records == n) {
+        return false;
+    }
+    reply_error(&request->reply,
+                "ERR records and plain keys cannot be part of one step while "
+                "plain-writes is none: nothing was changed");
+    return true;
+}
+
 static enum command_status start(struct written *w,
                                  const struct update *updates, size_t n)
 {
@@ -87,6 +109,9 @@ static enum command_status start(struct written *w,
 
     if (w->request->execution != NULL) {
         return execution_add(w->request, updates, n, on_part_done, w);
+    }
+    if (write_refuses_mix(w->request, updates, n)) {
+        return COMMAND_DONE;
     }
     w->starting = true;
     if (update_start(client->server->lookup, updates, n, &caller)) {

@@ -49,6 +49,11 @@ enum command_status write_updates(struct request *request,
 bool write_reply_failed(struct request *request,
                         const struct update_outcome *outcome);
 
+/* True, and replied, if 'updates' cannot be one group: plain keys that are in
+ * memory only, and records. */
+bool write_refuses_mix(struct request *request, const struct update *updates,
+                       size_t n);
+
 /* True if 'key' is inside the prefix of a mapped table. */
 bool write_is_record(const struct request *request, struct slice key);
 

@@ -175,13 +175,12 @@ static void test_each_command_sees_those_before_it(void **state)
     QUEUE(c, "MGET", "k", "none");
     QUEUE(c, "APPEND", "k", "x");
     QUEUE(c, "PING");
-    QUEUE(c, "HGET", "book:3", "title");
     QUEUE(c, "DEL", "k", "none");
     QUEUE(c, "EXISTS", "k");
 
     assert_string_equal(CALL(c, "EXEC"),
-                        "*9\r\n+OK\r\n:2\r\n$1\r\n2\r\n*2\r\n$1\r\n2\r\n$-1\r\n"
-                        ":2\r\n+PONG\r\n$3\r\nOld\r\n:1\r\n:0\r\n");
+                        "*8\r\n+OK\r\n:2\r\n$1\r\n2\r\n*2\r\n$1\r\n2\r\n$-1\r\n"
+                        ":2\r\n+PONG\r\n:1\r\n:0\r\n");
     assert_string_equal(CALL(c, "EXISTS", "k"), ":0\r\n");
 }
 
@@ -214,9 +213,23 @@ static void test_what_the_database_refuses_takes_all_back(void **state)
     const char *reply = CALL(c, "EXEC");
 
     assert_non_null(strstr(reply, "-EXECABORT Transaction rolled back, nothing "
-                                  "was changed: HSET: NOT NULL constraint"));
+                                  "was changed: NOT NULL constraint"));
     assert_string_equal(CALL(c, "HGET", "book:3", "title"), "$3\r\nOld\r\n");
     assert_string_equal(CALL(c, "EXISTS", "book:9"), ":0\r\n");
+}
+
+static void test_memory_alone_and_records_do_not_mix(void **state)
+{
+    struct fake_client *c = ((struct two *)*state)->c;
+
+    multi(c);
+    QUEUE(c, "HSET", "book:3", "title", "New");
+    QUEUE(c, "SET", "k", "v");
+
+    assert_memory_equal(CALL(c, "EXEC"), "-ERR records and plain keys ", 28);
+    assert_string_equal(CALL(c, "HGET", "book:3", "title"), "$3\r\nOld\r\n");
+    assert_string_equal(CALL(c, "EXISTS", "k"), ":0\r\n");
+    assert_memory_equal(CALL(c, "DEL", "k", "book:3"), "-ERR ", 5);
 }
 
 static void test_a_failed_commit_changes_nothing(void **state)
@@ -460,11 +473,14 @@ int main(void)
         EACH(test_each_command_sees_those_before_it),
         EACH(test_a_command_that_fails_leaves_the_others),
         EACH(test_what_the_database_refuses_takes_all_back),
+        NONE(test_memory_alone_and_records_do_not_mix),
         TEST(test_a_failed_commit_changes_nothing),
         TEST(test_a_transaction_is_one_transaction_of_the_store),
-        EACH(test_the_group_goes_on_when_its_client_leaves),
+        TEST(test_the_group_goes_on_when_its_client_leaves),
+        BEHIND(test_the_group_goes_on_when_its_client_leaves),
         EACH(test_a_queue_dies_with_its_client),
-        EACH(test_resp3_replies_in_resp3),
+        TEST(test_resp3_replies_in_resp3),
+        BEHIND(test_resp3_replies_in_resp3),
         EACH(test_an_untouched_watch_lets_exec_through),
         EACH(test_a_change_by_another_stops_exec),
         EACH(test_a_change_of_ones_own_stops_exec_too),
