@@ -217,6 +217,9 @@ static void settle_through(struct member *m, enum err err)
         put(m);
     }
     if (is_change(m)) {
+        /* Again: who began to watch since it was applied has seen the value
+         * from before perhaps, and must not go through with that. */
+        member_touch(m);
         member_tell(m);
     }
 }
@@ -294,6 +297,7 @@ static void settle_clear(struct member *m)
 {
     flights_fence_plain(batch_flights(m->batch));
     cache_clear(batch_cache(m->batch));
+    member_touch(m);
     member_tell(m);
 }
 
