@@ -50,7 +50,9 @@ struct dead_letters *dead_letters_new(void)
     struct dead_letters *letters = xcalloc(1, sizeof(*letters));
 
     mutex_init(&letters->lock, LOCK_LEAF, "dead-letters");
+    mutex_lock(&letters->lock); /* Nobody else knows it yet. */
     letters->end = &letters->first;
+    mutex_unlock(&letters->lock);
     return letters;
 }
 

@@ -26,7 +26,7 @@
 #define DEAD_LETTER_BYTES_MAX ((size_t)64 << 20)
 
 struct dead_letter {
-    int64_t id;                    /* From 1 on, growing; never used twice. */
+    int64_t id;                    /* From 1 on, growing. */
     int64_t time_ms;               /* Wall clock, when it was set aside. */
     enum store_op op;              /* And what belongs to it, as in … */
     const struct mapping *mapping; /* … struct store_write. */
