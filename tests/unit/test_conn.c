@@ -639,6 +639,12 @@ static void test_a_client_that_cannot_be_kept_up_with_is_closed(void **state)
     expect_end(fd);
 }
 
+static void make_idle(void *arg)
+{
+    struct client *client = arg;
+    atomic_store(&client->last_active_us, 0);
+}
+
 static void test_a_subscriber_is_never_idle(void **state)
 {
     (void)state;
@@ -648,8 +654,8 @@ static void test_a_subscriber_is_never_idle(void **state)
     int other = connect_client();
     struct client *idle = client_of(other);
     settle();
-    atomic_store(&client->last_active_us, 0);
-    atomic_store(&idle->last_active_us, 0);
+    assert_true(loop_post(loop, make_idle, client));
+    assert_true(loop_post(loop, make_idle, idle));
     configure(CONFIG_timeout, "1s");
 
     expect_end(other);
