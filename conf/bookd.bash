@@ -11,7 +11,7 @@ _bookd() {
     --plain-writes) words='through behind none' ;;
     --race) words='never stale always' ;;
     --*) words= ;;
-    *) words='--help --version --check-config --print-config
+    *) words='--help --version --check-config --print-config --install-change-feed --remove-change-feed --install-plain-keys
         --bind
         --port
         --unixsocket

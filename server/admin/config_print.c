@@ -446,7 +446,8 @@ void config_completion(struct buf *out)
     }
     buf_append_string(out, "    --*) words= ;;\n"
                            "    *) words='--help --version --check-config "
-                           "--print-config");
+                           "--print-config --install-change-feed "
+                           "--remove-change-feed --install-plain-keys");
     for (enum config_id id = 0; id < CONFIG_COUNT; id++) {
         buf_printf(out, "\n        --%s", config_directives[id].name);
     }
