@@ -145,7 +145,7 @@ static int run(struct config *config, struct mapping_set *tables,
     char *path = file != NULL ? realpath(file, NULL) : NULL;
     const enum err err = server_run(config, tables, path, &detail);
 
-    if (err != ERR_OK) {
+    if (err != ERR_OK && detail.size > 0) {
         log_error("server: cannot start: %s", buf_string(&detail));
     }
     buf_destroy(&detail);

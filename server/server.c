@@ -449,8 +449,9 @@ static enum err build(struct running *run, struct buf *detail)
     return build_listener(run, detail);
 }
 
-/* In exact reverse; also of a half-built server. */
-static void tear_down(struct running *run)
+/* In exact reverse; also of a half-built server.  An error says why writes that
+ * were accepted are lost. */
+static enum err tear_down(struct running *run)
 {
     struct server *server = &run->server;
 
@@ -463,7 +464,7 @@ static void tear_down(struct running *run)
     }
     /* The last answers of the store and of the timers wait in the loops, which
      * run them when they are closed: so every request comes to its end. */
-    store_close(server->store);
+    const enum err lost = store_close(server->store);
     if (run->timers != NULL) {
         timers_stop(run->timers);
     }
@@ -483,6 +484,7 @@ static void tear_down(struct running *run)
     loop_free(run->main_loop);
     free(run->io_loops);
     free(run->io);
+    return lost;
 }
 
 static void serve(struct running *run)
@@ -532,9 +534,16 @@ enum err server_run(struct config *config, struct mapping_set *tables,
     if (err == ERR_OK) {
         serve(&run);
     }
-    tear_down(&run);
-    if (err == ERR_OK) {
-        log_info("server: stopped");
+    const enum err lost = tear_down(&run);
+    if (err != ERR_OK) {
+        return err;
     }
-    return err;
+    if (lost == ERR_OK) {
+        log_info("server: stopped");
+    } else {
+        log_error("server: stopped, and writes that were accepted are lost "
+                  "err=\"%s\"",
+                  err_str(lost));
+    }
+    return lost;
 }

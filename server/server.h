@@ -24,7 +24,8 @@ struct config;
 struct mapping_set;
 
 /* Serves 'tables' until a signal or SHUTDOWN.  'config_path' is NULL or the
- * file that SIGHUP reads again.  On failure to start, 'detail' says why. */
+ * file that SIGHUP reads again.  On failure to start, 'detail' says why; an
+ * error without a detail came at the end, and was logged. */
 NODISCARD
 enum err server_run(struct config *config, struct mapping_set *tables,
                     const char *config_path, struct buf *detail);
