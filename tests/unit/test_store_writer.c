@@ -230,7 +230,7 @@ static void many_done(struct store_write *write, enum err err,
 /* 'n' writes of as many keys; to be freed after they were waited for. */
 static struct store_write *make_many(size_t n, bool deferred)
 {
-    static char keys[140000][8];
+    static char keys[140000][24];
     struct store_write *writes = xcalloc(n, sizeof(*writes));
 
     wg_init(&many);
