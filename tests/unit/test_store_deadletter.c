@@ -128,7 +128,7 @@ static void test_a_letter_is_dropped_for_good(void **state)
     (void)state;
     assert_int_equal(store_bed_open_sqlite(&bed), ERR_OK);
     for (int i = 1; i <= 3; i++) {
-        char key[16];
+        char key[32];
         (void)snprintf(key, sizeof(key), "book:9%d", i);
         write_behind(&w, key, NAMELESS);
         written_destroy(&w);
