@@ -228,20 +228,30 @@ test_an_outage_of_the_same_length_counts_anew() {
 }
 
 test_copies_answer_during_an_outage() {
-    needs sqlite3
     start_fragile_bookd --breaker-probe-interval 20ms
     local i
     for ((i = 1; i <= 10; i++)); do
         expect store source_of "book:$i"
     done
-    sqlite3 bookd.db "UPDATE books SET title = 'Changed' WHERE id = 2"
     set_config max-age 0s stale-while-revalidate 0s
     simulate outage 0s..1h
     for ((i = 1; i <= 10; i++)); do
         expect cache source_of "book:$i"
     done
     expect '10 0 open' infos outcome_stale_if_error outcome_down store_breaker
+    simulate off
+    until_true answers_from_store book:2
+}
+
+test_copies_that_others_made_old_answer_during_an_outage() {
+    needs sqlite3
+    start_fragile_bookd --breaker-probe-interval 20ms
     expect 'The Hobbit' cli HGET book:2 title
+    simulate outage 0s..1h
+    sqlite3 bookd.db "UPDATE books SET title = 'Changed' WHERE id = 2"
+    until_true info_is feed_changes 1
+    # What is known to be wrong is gone.
+    expect_like 'STOREDOWN *' cli GET book:2
     simulate off
     until_true title_is book:2 Changed
 }
