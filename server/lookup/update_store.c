@@ -424,9 +424,16 @@ static bool acknowledge_logged(struct batch *b)
     struct flights *flights = batch_flights(b);
 
     if (!pin_all(b)) {
-        /* The table will have a group bit by bit: nobody looks meanwhile. */
+        /* The log has it, and nobody can see it before the table does, which
+         * will have a group bit by bit.  So who looks waits for that; and who
+         * watches and has looked before is told. */
         for (size_t i = 0; i < b->n; i++) {
-            flights_hold_marked(flights, &b->members[i].mark);
+            struct member *m = &b->members[i];
+            if (is_put_or_deleted(m)) {
+                flights_mark(flights, &m->mark);
+                flights_hold_marked(flights, &m->mark);
+                member_touch(m);
+            }
         }
         return false;
     }

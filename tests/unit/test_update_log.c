@@ -295,6 +295,35 @@ static void test_a_group_that_cannot_be_pinned_is_waited_for(void **state)
     asked_free(&m);
 }
 
+/* Who watches a key sees what is there, or is told that it has changed. */
+static void test_a_write_that_cannot_be_pinned_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+    struct written w;
+    struct asked a;
+
+    fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    cache_set_max_bytes(f->cache, 1);
+    fixture_put(f, "k", "new", &w);
+    fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    struct watched *watched = watches_add(f->watches, SLICE("k"));
+    const uint64_t before = watched_version(watched);
+    assert_answer(f, "k", "old");
+    fake_store_pass(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    fake_store_wait_calls(f->fake, FAKE_COMMIT, 2);
+    assert_true(watched_version(watched) > before);
+    fixture_ask(f, "k", &a);
+    assert_false(a.answered);
+    fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    fixture_run(f, &a);
+    fixture_run_write(f, &w);
+
+    assert_string_equal(asked_text(&a), "new");
+    watches_remove(f->watches, watched);
+    asked_free(&a);
+    written_free(&w);
+}
+
 static void test_what_is_applied_later_is_not_touched_again(void **state)
 {
     struct fixture *f = *state;
@@ -337,6 +366,7 @@ int main(void)
         WITH(test_after_a_failed_group_the_logged_copy_is_back),
         WITH(test_a_write_that_was_outrun_leaves_the_younger_copy),
         WITH(test_a_group_that_cannot_be_pinned_is_waited_for),
+        WITH(test_a_write_that_cannot_be_pinned_is_waited_for),
         WITH(test_what_is_applied_later_is_not_touched_again),
         WITH(test_a_flush_takes_what_is_in_the_log),
     };
