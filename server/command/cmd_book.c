@@ -62,10 +62,9 @@ static bool get_options(struct request *r, struct get_options *options)
 {
     struct lookup_bounds *bounds = &options->bounds;
 
-    *options = (struct get_options){
-        .bounds = {.max_age_us = FRESHNESS_NO_BOUND,
-                   .stale_us = FRESHNESS_NO_BOUND,
-                   .wait_us = FRESHNESS_NO_BOUND}};
+    *options = (struct get_options){.bounds = {.max_age_us = FRESHNESS_NO_BOUND,
+                                               .stale_us = FRESHNESS_NO_BOUND,
+                                               .wait_us = FRESHNESS_NO_BOUND}};
     for (size_t i = 2; i < r->argc; i += 2) {
         bool good;
         if (arg_is(r, i, "MAXAGE")) {

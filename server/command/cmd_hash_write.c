@@ -15,6 +15,7 @@
 #include "server/store/mapping.h"
 #include "server/store/store.h"
 
+#include <ctype.h>
 #include <math.h>
 
 /* The mapping of argument 1; NULL, which is replied, for a plain key. */
@@ -25,10 +26,15 @@ static const struct mapping *mapping_of(struct request *r)
         mapping_find(store_mappings(r->client->server->store), r->argv[1], &id);
 
     if (mapping == NULL) {
+        struct buf name = {0};
+        for (const char *c = r->command->name; *c != '\0'; c++) {
+            buf_append_char(&name, (char)toupper((unsigned char)*c));
+        }
         reply_errorf(&r->reply,
                      "ERR %s writes records of mapped tables, like book:3; a "
                      "plain key holds a string",
-                     r->command->name);
+                     buf_string(&name));
+        buf_destroy(&name);
     }
     return mapping;
 }

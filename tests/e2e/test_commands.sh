@@ -333,7 +333,75 @@ test_set_options() {
         "-ERR invalid expire time in 'set' command|"
     both 'SET a 1 WHAT' '-ERR syntax error|'
     both 'SET a 1 EX 1 PX 1' '-ERR syntax error|'
-    expect_like '-ERR SET NX is not supported*' ask 'SET a 1 NX'
+    both 'SET b 1 NX\r\nSET b 2 NX\r\nGETDEL b' '+OK|$-1|$1|1|' '+OK|_|$1|1|'
+    both 'SET a 1 XX GET KEEPTTL' '$1|1|'
+    both 'SET a 1 NX XX' '-ERR syntax error|'
+}
+
+test_strings_that_depend_on_what_is_there() {
+    start_bookd
+    both 'DEL k\r\nSETNX k 1\r\nSETNX k 2' ':0|:1|:0|' ':1|:1|:0|'
+    both 'SETEX k 100 v\r\nTTL k' '+OK|:100|'
+    both 'PSETEX k 100000 v\r\nTTL k' '+OK|:100|'
+    both 'GETSET k w\r\nGETEX k EX 50\r\nTTL k' '$1|v|$1|w|:50|'  '$1|w|$1|w|:50|'
+    both 'SET k w\r\nGETDEL k\r\nGETDEL k' '+OK|$1|w|$-1|' '+OK|$1|w|_|'
+    both 'SET k ab\r\nAPPEND k cd\r\nSETRANGE k 1 XY\r\nGETRANGE k 0 -2\r\nSUBSTR k -2 -1' \
+        '+OK|:4|:4|$3|aXY|$2|Yd|'
+    both 'SET k 5\r\nINCR k\r\nDECR k\r\nINCRBY k 5\r\nDECRBY k 3\r\nINCRBYFLOAT k 0.5' \
+        '+OK|:6|:5|:10|:7|$3|7.5|'
+    both 'INCR k' '-ERR value is not an integer or out of range|'
+    both 'MSET k 1 l 2\r\nMSETNX l 3 m 4\r\nMGET k l m' '+OK|:0|*3|$1|1|$1|2|$-1|' \
+        '+OK|:0|*3|$1|1|$1|2|_|'
+}
+
+test_expiry() {
+    start_bookd
+    both 'SET k v\r\nEXPIRE k 100\r\nTTL k\r\nEXPIRE k 50 GT\r\nPERSIST k\r\nPERSIST k' \
+        '+OK|:1|:100|:0|:1|:0|'
+    both 'PEXPIRE k 100000\r\nTTL k\r\nPEXPIREAT k 9999999999999\r\nPEXPIRETIME k' \
+        ':1|:100|:1|:9999999999999|'
+    both 'EXPIREAT k 9999999999\r\nEXPIRETIME k\r\nEXPIREAT k 1\r\nPTTL k' \
+        ':1|:9999999999|:1|:-2|' ':0|:-2|:0|:-2|'
+}
+
+test_names() {
+    start_bookd
+    both 'SET k v\r\nDEL l m\r\nRENAME k l\r\nRENAMENX l m\r\nCOPY m k\r\nTOUCH k l m' \
+        '+OK|:0|+OK|:1|:1|:2|' '+OK|:1|+OK|:1|:1|:2|'
+    both 'UNLINK k l m\r\nRENAME k l' ':2|-ERR no such key|' ':0|-ERR no such key|'
+}
+
+test_transactions() {
+    start_bookd
+    both 'MULTI\r\nSET k v\r\nEXEC' '+OK|+QUEUED|*1|+OK|'
+    both 'MULTI\r\nDISCARD\r\nEXEC' '+OK|+OK|-ERR EXEC without MULTI|'
+    both 'WATCH k\r\nUNWATCH\r\nMULTI\r\nEXEC' '+OK|+OK|+OK|*0|'
+}
+
+test_pubsub() {
+    start_bookd
+    both 'PUBSUB CHANNELS\r\nPUBSUB NUMPAT\r\nPUBSUB SHARDCHANNELS' '*0|:0|*0|'
+    both 'PUBSUB SHARDNUMSUB\r\nSPUBLISH a b' '*0|:0|'
+    expect_like '*pubsub <subcommand>*' cli PUBSUB HELP
+    expect '*3|$11|unsubscribe|$-1|:0|' ask 'UNSUBSCRIBE'
+    expect '*3|$12|punsubscribe|$-1|:0|' ask 'PUNSUBSCRIBE'
+    expect '*3|$12|sunsubscribe|$-1|:0|' ask 'SUNSUBSCRIBE'
+    expect '*3|$10|ssubscribe|$1|a|:1|' ask 'SSUBSCRIBE a'
+}
+
+test_dead_letters() {
+    start_bookd
+    both 'BOOK.DEADLETTER COUNT\r\nBOOK.DEADLETTER LIST\r\nBOOK.DEADLETTER LIST 0 COUNT 5' \
+        ':0|*2|$1|0|*0|*2|$1|0|*0|'
+    both 'BOOK.DEADLETTER GET 1\r\nBOOK.DEADLETTER DROP 1\r\nBOOK.DEADLETTER RETRY ALL' \
+        '$-1|:0|:0|' '_|:0|:0|'
+    expect_like '*book.deadletter <subcommand>*' cli BOOK.DEADLETTER HELP
+}
+
+test_book_version() {
+    start_bookd
+    expect_like ':*|' ask 'BOOK.VERSION'
+    expect_like ':*|' ask 'BOOK.VERSION book:3'
 }
 
 test_mget() {
@@ -395,6 +463,9 @@ test_hset() {
     both 'HSET book:2 year 1938' ':0|'
     expect ':2|' ask 'HSET book:50 title New author Me'
     expect_like '-ERR HSET writes records*' ask 'HSET plain field value'
+    both 'HMSET book:2 year 1937\r\nHSETNX book:2 year 1' '+OK|:0|'
+    both 'HINCRBY book:2 year 1\r\nHINCRBYFLOAT book:2 year -1' ':1938|$4|1937|'
+    expect ':1|' ask 'HDEL book:2 year'
 }
 
 test_book_get() {
@@ -456,7 +527,7 @@ test_every_command_is_tried_here() {
         esac
         # At the beginning of a line that is sent: behind a quote or \n.
         grep -qiE "(['n]|cli )${name//|/ }([ '\\)]|\$)" \
-            "$BOOKD_SRC/tests/e2e/test_commands.sh" ||
+            "$BOOKD_SRC"/tests/e2e/test_*.sh ||
             fail "no test of $name"
     done < <(grep '^COMMAND(' "$BOOKD_SRC/server/command/commands.def")
 }
