@@ -9,6 +9,9 @@
  *     anything else               fails each write that somebody waits for,
  *                                 at once and for good: a commit whose fsync
  *                                 failed is never made a success afterwards
+ *                                 (the database writes the next over the same
+ *                                 place, so no later fsync vouches for bytes
+ *                                 that an earlier one has lost)
  * Deferred writes stay pending and become part of new transactions, each half
  * as large as the one that failed: a disk that is nearly full takes what fits,
  * and one write that cannot be stored holds up nothing that came before.  One
