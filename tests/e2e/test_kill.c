@@ -53,6 +53,7 @@ struct mode {
     int64_t loss_ns;  /* What a kill may take; 0: nothing. */
     uint32_t load_ms; /* The longest time between two kills. */
     bool mixed;       /* Transactions of plain keys and records. */
+    enum slot slots;  /* Those before this one. */
 };
 
 struct writer {
@@ -91,9 +92,9 @@ static void key_of(const struct writer *w, enum slot slot, bool second,
     }
 }
 
-static enum slot slot_of(uint64_t number)
+static enum slot slot_of(const struct writer *w, uint64_t number)
 {
-    return (enum slot)(number % SLOTS);
+    return (enum slot)(number % w->mode->slots);
 }
 
 /* "NUMBER:xxx…" */
@@ -146,7 +147,7 @@ static bool take_reply(struct writer *w)
 /* One write, from begin to acknowledgement. */
 static bool write_number(struct writer *w, uint64_t number)
 {
-    const enum slot slot = slot_of(number);
+    const enum slot slot = slot_of(w, number);
     char value[PADDING_MAX + 32];
     int n_replies = 1;
 
@@ -235,7 +236,7 @@ static uint64_t read_slot(redisContext *connection, const struct writer *w,
 static uint64_t expected(const struct writer *w, enum slot slot, uint64_t last)
 {
     for (uint64_t n = last; n > w->before; n--) {
-        if (slot_of(n) == slot) {
+        if (slot_of(w, n) == slot) {
             return n;
         }
     }
@@ -324,6 +325,11 @@ static int64_t load_and_kill(struct daemon *d, const struct mode *mode,
         w->connection = connect_to(d);
         CHECK(thread_start(&w->thread, "writer", write_all, w) == ERR_OK);
     }
+    if (!at_once) {
+        redisContext *first = connect_to(d);
+        freeReplyObject(redisCommand(first, "PING"));
+        redisFree(first);
+    }
     usleep(load_us);
     const int64_t kill_ns = linear_now_ns();
     daemon_kill(d);
@@ -392,11 +398,22 @@ int main(int argc, char **argv)
                                          NULL};
     /* A commit that has begun takes a moment; on a busy machine, longer. */
     const struct mode modes[] = {
-        {.name = "through", .args = through, .load_ms = 150, .mixed = true},
+        {.name = "through",
+         .args = through,
+         .load_ms = 150,
+         .mixed = true,
+         .slots = SLOTS},
         {.name = "behind",
          .args = behind,
          .load_ms = 500,
          .mixed = true,
+         .slots = SLOTS,
+         .loss_ns = (100 + 400) * MS},
+        /* A transaction may have all that was before it committed. */
+        {.name = "behind, without transactions",
+         .args = behind,
+         .load_ms = 500,
+         .slots = PAIR,
          .loss_ns = (100 + 400) * MS},
     };
     const unsigned n_kills = argc > 1 ? (unsigned)atoi(argv[1]) : 10;
