@@ -232,6 +232,9 @@ enum err writer_log_give_way(struct store_writer *w,
             /* It was taken into the log, so this is no fault of a write. */
             return engine_is_own_failure(err) ? ERR_STORE_DOWN : err;
         }
+    }
+    /* And with it what was logged before it, which must not follow. */
+    for (; newest != NULL; newest = find_newest(log, write)) {
         absorb(log, newest);
     }
     note_table_knows(log, STORE_READ, write->key);
@@ -305,10 +308,6 @@ void writer_log_committed(struct store_writer *w)
 {
     struct write_log *log = &w->log;
 
-    if (log->code.size > 0) {
-        log->seq++;
-        log->n_bytes += log->code.size;
-    }
     if (log->cleared) {
         writer_log_release_all(w, &log->newest);
         writer_log_release_all(w, &log->applying);
@@ -317,6 +316,10 @@ void writer_log_committed(struct store_writer *w)
         for (size_t i = 0; i < log->n_absorbed; i++) {
             release(w, log->absorbed[i]);
         }
+    }
+    if (log->code.size > 0) { /* Not among the rows that a clear drops. */
+        log->seq++;
+        log->n_bytes += log->code.size;
     }
     log->n_absorbed = 0; /* They are their owners' again. */
     forget(log);

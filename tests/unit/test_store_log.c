@@ -351,6 +351,100 @@ static void test_a_write_past_the_log_is_the_newer(void **state)
     destroy(&l);
 }
 
+/* ---- one transaction ---- */
+
+/* Holds the writer, so that what is started meanwhile makes up its next
+ * transaction. */
+struct gate {
+    struct written w; /* First. */
+    struct waitgroup entered, open;
+};
+
+static enum err on_gate(struct store_write *write, const struct store_row *now,
+                        struct buf *detail)
+{
+    struct gate *g = container_of(write, struct gate, w.write);
+
+    (void)now;
+    (void)detail;
+    wg_done(&g->entered);
+    wg_wait(&g->open);
+    return ERR_OK;
+}
+
+static void shut(struct gate *g)
+{
+    written_init(&g->w, "gate", "shut");
+    g->w.write.decide = on_gate;
+    wg_init(&g->entered);
+    wg_init(&g->open);
+    wg_add(&g->entered, 1);
+    wg_add(&g->open, 1);
+    assert_int_equal(written_start(bed.store, &g->w), ERR_OK);
+    wg_wait(&g->entered);
+}
+
+static void open_gate(struct gate *g)
+{
+    wg_done(&g->open);
+    written_wait(&g->w);
+    written_destroy(&g->w);
+    wg_destroy(&g->entered);
+    wg_destroy(&g->open);
+}
+
+static void test_all_that_was_logged_gives_way_to_a_write_past_it(void **state)
+{
+    struct logged old, new;
+    struct written past;
+    struct gate gate;
+
+    (void)state;
+    log_now(&old, "greeting", "old");
+    shut(&gate);
+    init(&new, "greeting", "new");
+    start(&new);
+    written_init(&past, "greeting", "past");
+    assert_int_equal(written_start(bed.store, &past), ERR_OK);
+    open_gate(&gate);
+    written_wait(&past);
+    assert_int_equal(old.w.n_done, 1);
+    reopen();
+
+    assert_table("greeting", "past");
+    written_destroy(&past);
+    destroy(&old);
+    destroy(&new);
+}
+
+static void test_what_follows_a_clear_stays_in_the_log(void **state)
+{
+    struct logged before, after;
+    struct written clear;
+    struct gate gate;
+
+    (void)state;
+    log_now(&before, "greeting", "hello");
+    shut(&gate);
+    written_init(&clear, "", NULL);
+    clear.write.op = STORE_CLEAR_PLAIN;
+    assert_int_equal(written_start(bed.store, &clear), ERR_OK);
+    init(&after, "after", "1");
+    start(&after);
+    open_gate(&gate);
+    wg_wait(&after.logged);
+    while (query("SELECT count(*) FROM bookd_log") > 1) {
+        (void)sched_yield(); /* Rows of before the clear go. */
+    }
+
+    assert_int_equal(after.w.n_done, 0);
+    assert_int_equal(query("SELECT count(*) FROM bookd_log"), 1);
+    written_wait(&clear);
+    written_destroy(&clear);
+    destroy(&before);
+    destroy(&after);
+}
+
 /* ---- groups ---- */
 
 struct group {
@@ -570,6 +664,8 @@ int main(void)
         CASE(test_a_walk_sees_what_was_logged),
         CASE(test_clearing_takes_what_was_logged),
         CASE(test_a_write_past_the_log_is_the_newer),
+        CASE(test_all_that_was_logged_gives_way_to_a_write_past_it),
+        CASE(test_what_follows_a_clear_stays_in_the_log),
         CASE(test_a_group_is_logged_as_one),
         CASE(test_a_group_ends_when_all_of_it_is_overtaken),
         CASE(test_a_key_twice_in_a_group_has_the_last_value),
