@@ -192,9 +192,15 @@ static void put(struct member *m)
         return;
     }
     flights_fence(batch_flights(m->batch), m->asked.key, m->hash);
-    if (!is_last(m) ||
-        cache_put(cache, m->asked.key, m->hash, &copy, bytes) != ERR_OK) {
+    if (is_last(m) &&
+        cache_put(cache, m->asked.key, m->hash, &copy, bytes) == ERR_OK) {
+        return;
+    }
+    if (is_change(m) || m->changed) {
         (void)cache_remove(cache, m->asked.key, m->hash);
+    } else {
+        /* A dirty one, hidden by who comes next, is why there was nothing. */
+        (void)cache_evict(cache, m->asked.key, m->hash);
     }
 }
 
