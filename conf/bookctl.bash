@@ -11,7 +11,7 @@ _bookctl()
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        get|why|list|add|set|rm|import|export|demo|ping|stat|raw|simulate|help)
+        get|why|list|add|set|rm|import|export|demo|ping|stat|watch|raw|simulate|help)
             command=${COMP_WORDS[i]}
             break
             ;;
@@ -75,7 +75,7 @@ _bookctl()
     options=' --host --port --socket --uri --timeout --color --help --version'
     case $command in
     '')
-        words='get why list add set rm import export demo ping stat raw simulate help'
+        words='get why list add set rm import export demo ping stat watch raw simulate help'
         ;;
     get)
         options+=' --json --csv --max-age --stale --wait'
@@ -116,6 +116,9 @@ _bookctl()
     stat)
         options+=' --json --watch'
         ;;
+    watch)
+        options+=' --json --values'
+        ;;
     raw)
         options+=' --json'
         ;;
@@ -124,7 +127,7 @@ _bookctl()
         ;;
     help)
         options+=''
-        words='get why list add set rm import export demo ping stat raw simulate help output uri durations'
+        words='get why list add set rm import export demo ping stat watch raw simulate help output uri durations'
         ;;
     esac
 
