@@ -104,7 +104,7 @@ sql() {
     local line
     echo "$1; SELECT 'done';" >&"${SQL[1]}"
     while IFS= read -r -t "$PATIENCE" -u "${SQL[0]}" line; do
-        [ "$line" = done ] && return
+        [ "$line" = "done" ] && return
         echo "$line"
     done
     fail "no answer to $1"
