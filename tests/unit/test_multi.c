@@ -226,7 +226,7 @@ static void test_memory_alone_and_records_do_not_mix(void **state)
     QUEUE(c, "HSET", "book:3", "title", "New");
     QUEUE(c, "SET", "k", "v");
 
-    assert_memory_equal(CALL(c, "EXEC"), "-ERR records and plain keys ", 28);
+    assert_non_null(strstr(CALL(c, "EXEC"), "records and plain keys"));
     assert_string_equal(CALL(c, "HGET", "book:3", "title"), "$3\r\nOld\r\n");
     assert_string_equal(CALL(c, "EXISTS", "k"), ":0\r\n");
     assert_memory_equal(CALL(c, "DEL", "k", "book:3"), "-ERR ", 5);
