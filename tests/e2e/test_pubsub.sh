@@ -142,8 +142,9 @@ EOF
 # ---- changes ----
 
 # watch ARG...: bookctl watch in the background, its lines in the file 'seen'.
+# It ends with its bookd at the latest.
 watch() {
-    timeout "$PATIENCE" "$bookctl" -p "$port" watch "$@" >seen 2>complaints &
+    "$bookctl" -p "$port" watch "$@" >seen 2>complaints &
     watcher=$!
     until_true subscribers __keyevent@0__:resync 1
 }
