@@ -23,6 +23,9 @@ static bool convert(enum column_affinity affinity, struct slice value,
     *column = (struct store_column){.type = COLUMN_TEXT, .bytes = value};
     switch (affinity) {
     case AFFINITY_BLOB:
+        column->type = COLUMN_BLOB;
+        return true;
+    case AFFINITY_ANY:
     case AFFINITY_TEXT:
         return true;
     case AFFINITY_NUMERIC:

@@ -75,7 +75,7 @@ static bool part_valid(const struct mapping *mapping, size_t column,
         return slice_to_int64(part, &number);
     }
     return part.size > 0 || affinity == AFFINITY_TEXT ||
-           affinity == AFFINITY_BLOB;
+           affinity == AFFINITY_ANY;
 }
 
 bool mapping_split(const struct mapping *mapping, struct slice id,

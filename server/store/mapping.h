@@ -37,7 +37,8 @@ enum column_type {
 
 /* What a column makes of a value, by its declared type (SQLite's affinity). */
 enum column_affinity {
-    AFFINITY_BLOB, /* Leaves it as it is. */
+    AFFINITY_BLOB, /* Leaves it as it is; what clients send are bytes. */
+    AFFINITY_ANY,  /* Likewise, having no type; what they send is text. */
     AFFINITY_TEXT,
     AFFINITY_NUMERIC,
     AFFINITY_INTEGER,

@@ -272,7 +272,7 @@ bool sqlite_bind_id(struct sqlite3_stmt *statement, int first,
         const int index = first + (int)i;
         /* A column with another affinity converts what it is compared with. */
         const bool as_it_is =
-            mapping->affinities[mapping->keys[i].column] == AFFINITY_BLOB;
+            mapping->affinities[mapping->keys[i].column] == AFFINITY_ANY;
         if ((mapping->integer_key || as_it_is) &&
             slice_to_int64(parts[i], &number)) {
             sqlite3_bind_int64(statement, index, number);
@@ -354,7 +354,7 @@ static bool column_is(const struct store_column *column,
     }
     return column->type == COLUMN_INTEGER ||
            (column->type == COLUMN_TEXT &&
-            (affinity != AFFINITY_BLOB || !slice_to_int64(part, &number)));
+            (affinity != AFFINITY_ANY || !slice_to_int64(part, &number)));
 }
 
 bool sqlite_row_is(const struct mapping *mapping,

@@ -100,14 +100,14 @@ static enum err check_key_types(const struct sqlite_table *table,
                                           mapping->columns[column], &type, NULL,
                                           NULL, NULL, NULL);
         }
-        if (affinity == AFFINITY_REAL ||
-            (affinity == AFFINITY_BLOB && type != NULL && type[0] != '\0' &&
-             sqlite3_stricmp(type, "ANY") != 0)) {
+        if (affinity == AFFINITY_REAL || affinity == AFFINITY_BLOB) {
             buf_printf(detail,
                        "table %s: column \"%s\" is of type %s; the columns of "
                        "a key hold integers or text",
                        mapping->table, mapping->columns[column],
-                       type == NULL ? "REAL" : type);
+                       type != NULL                ? type
+                       : affinity == AFFINITY_REAL ? "REAL"
+                                                   : "BLOB");
             return ERR_STORE_MAPPING;
         }
     }

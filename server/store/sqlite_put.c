@@ -50,7 +50,7 @@ static void bind_text(struct sqlite3_stmt *statement, int index,
 {
     if (affinity == AFFINITY_BLOB) {
         sqlite_bind_blob(statement, index, text);
-    } else if (affinity == AFFINITY_TEXT) {
+    } else if (affinity == AFFINITY_TEXT || affinity == AFFINITY_ANY) {
         sqlite_bind_text(statement, index, text);
     } else {
         bind_number(statement, index, text, affinity);

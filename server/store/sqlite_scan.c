@@ -417,7 +417,7 @@ static void append_has_value(struct buf *sql, const struct mapping *mapping,
     switch (mapping->affinities[column]) {
     case AFFINITY_TEXT:
         break;
-    case AFFINITY_BLOB:
+    case AFFINITY_ANY:
         buf_printf(sql,
                    " AND (typeof(%s) = 'integer' OR "
                    "%s <> CAST(CAST(%s AS INTEGER) AS TEXT))",

@@ -126,7 +126,7 @@ static enum column_affinity affinity_of(const char *type, bool strict)
     };
 
     if (type[0] == '\0' || (strict && sqlite3_stricmp(type, "ANY") == 0)) {
-        return AFFINITY_BLOB;
+        return AFFINITY_ANY;
     }
     for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
         if (strcasestr(type, rules[i].part) != NULL) {

@@ -64,6 +64,16 @@ test_rows_of_any_table_are_written() {
     expect 2 sql 'SELECT count(*) FROM "order lines" WHERE no = 2'
 }
 
+test_a_column_without_a_type_takes_text_and_a_blob_column_bytes() {
+    make_app
+    sql 'CREATE TABLE loose(id INTEGER PRIMARY KEY, a, b BLOB)'
+    start_bookd "${app[@]}" --table loose prefix loose: key id
+    expect 2 cli HSET loose:1 a 7 b 7
+    expect 'text|blob' sql 'SELECT typeof(a), typeof(b) FROM loose'
+    expect '{"id":1,"a":"7","b":"Nw=="}' cli GET loose:1
+    expect 7 cli HGET loose:1 b
+}
+
 test_what_the_database_refuses_is_named() {
     make_app
     start_bookd "${app[@]}" "${tables[@]}"
