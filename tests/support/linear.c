@@ -458,11 +458,16 @@ static bool check_counter(struct check *c, struct linear_op *ops)
         while (value < op->value) {
             /* An add that nobody knows of makes what is missing. */
             const bool own = op->kind == LINEAR_ADD && value + 1 == op->value;
+            made_ns = read_ns > made_ns ? read_ns : made_ns;
+            /* Of those that a kill cut short before, none happened any more. */
+            while (!own && next_unknown < c->n &&
+                   ops[next_unknown].end_ns < made_ns) {
+                next_unknown++;
+            }
             const struct linear_op *add = own ? op : &ops[next_unknown];
             if (!own && next_unknown++ == c->n) {
                 return wrong(c, "the counter skipped a value", op, NULL, NULL);
             }
-            made_ns = read_ns > made_ns ? read_ns : made_ns;
             made_ns = add->begin_ns > made_ns ? add->begin_ns : made_ns;
             read_ns = ALWAYS;
             value++;

@@ -54,6 +54,13 @@
         .end_ns = LINEAR_NEVER                                \
     }
 
+/* Likewise, but not after 'e'. */
+#define ADD_CUT(b, e)                                         \
+    {                                                         \
+        .kind = LINEAR_ADD, .unknown = true, .begin_ns = (b), \
+        .end_ns = (e)                                         \
+    }
+
 #define OPS 6
 #define NOTHING LINEAR_ABSENT
 
@@ -175,6 +182,12 @@ static void test_counters_show_their_order(void **state)
         {"skipped by one that nobody knows of",
          true,
          {ADD(1, 1, 2), ADD_PERHAPS(2), R(2, 3, 4)}},
+        {"skipped by the second of two, the first had not happened",
+         true,
+         {ADD(1, 1, 2), ADD_CUT(1, 3), R(1, 4, 5), ADD_PERHAPS(6), R(2, 7, 8)}},
+        {"what was cut short did not happen later",
+         false,
+         {ADD(1, 1, 2), ADD_CUT(1, 3), R(1, 4, 5), R(2, 7, 8)}},
         {"it began too late",
          false,
          {ADD(1, 1, 2), R(2, 3, 4), ADD_PERHAPS(5)}},
