@@ -209,6 +209,7 @@ struct change {
     struct shard *shard;
     struct entry *entry; /* NULL: the copy is removed. */
     struct entry *old;
+    bool stays_hidden;
     uint64_t *version; /* Where that of the entry goes. */
 };
 
@@ -224,6 +225,7 @@ static enum err prepare(struct cache *cache, struct cache_item *items,
         changes[i] = (struct change){
             .key = key_of(cache, item->key, item->hash),
             .shard = shard_of(cache, item->hash),
+            .stays_hidden = item->copy.hidden,
             .version = &item->copy.version,
         };
         if (item->remove) {
@@ -250,7 +252,8 @@ static enum err prepare(struct cache *cache, struct cache_item *items,
 static void hide_all(struct change *changes, size_t n, bool hidden)
 {
     for (size_t i = 0; i < n; i++) {
-        (void)shard_hide(changes[i].shard, &changes[i].key, hidden);
+        (void)shard_hide(changes[i].shard, &changes[i].key,
+                         hidden || changes[i].stays_hidden);
     }
 }
 

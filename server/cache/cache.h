@@ -50,6 +50,8 @@ struct copy {
     enum copy_kind kind;
     bool dirty;         /* Acknowledged, not in the store yet: pinned. */
     bool memory_only;   /* A plain key under 'plain-writes none'. */
+    bool hidden;        /* To be put as cache_hide() would leave it; not set by
+                           the cache. */
     int64_t filled_us;  /* clock_now_us() when the store was asked, or when
                            the write was acknowledged. */
     int64_t expires_ms; /* Wall clock; 0: never. */
@@ -102,7 +104,8 @@ struct cache_item {
 /* Puts all of 'items', of different keys, or none.  Who finds one of them as it
  * is now finds no other as it was, but may miss it before this returns: the
  * caller has those who miss wait and look again, and keeps others from putting
- * copies of these keys.  Errors: as cache_put(), where a copy that cannot be
+ * copies of these keys.  A copy that is hidden stays so, and so does what was
+ * there if it is not put.  Errors: as cache_put(), where a copy that cannot be
  * kept is always one.  After an error all is as before, but a clean copy may
  * have gone. */
 NODISCARD

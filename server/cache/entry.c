@@ -49,6 +49,7 @@ struct entry *entry_new(const struct key *key, const struct copy *copy,
         .kind = copy->kind & 3,
         .dirty = copy->dirty,
         .memory_only = copy->memory_only,
+        .hidden = copy->hidden,
         .has_expiry = copy->expires_ms != 0,
         .origin = copy->origin & 3,
     };

@@ -342,6 +342,7 @@ void shard_clean(struct shard *s, const struct key *key, uint64_t version)
     struct entry *const e = index_find(&s->index, key);
     if (e != NULL && e->dirty && e->version == version) {
         clean(s, e);
+        settle(s); /* It may stand in another queue now. */
     }
     rwlock_wrunlock(&s->lock);
 }

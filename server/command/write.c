@@ -95,8 +95,8 @@ bool write_refuses_mix(struct request *request, const struct update *updates,
         return false;
     }
     reply_error(&request->reply,
-                "ERR records and plain keys cannot be part of one step while "
-                "plain-writes is none: nothing was changed");
+                "ERR a transaction with both records and plain keys needs "
+                "plain-writes through or behind: nothing was changed");
     return true;
 }
 

@@ -160,8 +160,12 @@ void flights_write_ended(struct flights *flights, uint64_t hash);
  * end, well or not. */
 void flights_write_applied(struct flights *flights, uint64_t hash);
 void flights_write_settled(struct flights *flights, uint64_t hash);
+/* Likewise of all plain keys at once.  Thread: the store's writer; no lock. */
+void flights_clear_applied(struct flights *flights);
+void flights_clear_settled(struct flights *flights);
 /* True if another write of the key was carried out in the same transaction and
- * is not settled: what this one has left is not what the store has. */
+ * is not settled: what this one has left is not what the store has.  Thread:
+ * the store's writer. */
 bool flights_overtaken(struct flights *flights, uint64_t hash);
 
 /* While barred, no write of any key is decided in memory.  Who has called this
@@ -206,7 +210,8 @@ bool flights_is_marked(struct flights *flights, struct slice key,
                        uint64_t hash);
 /* From here on all lookups of the key wait for the end, if the mark is set. */
 void flights_hold_marked(struct flights *flights, struct flight_mark *mark);
-/* The copy of 'key' was just pinned: hides it, if the key is marked. */
+/* The copy of 'key' was just pinned, hidden if the key is marked: it stays so,
+ * and lookups wait. */
 void flights_hide_marked(struct flights *flights, struct slice key,
                          uint64_t hash);
 /* Answers those who waited: from the cache, or else the store is asked. */

@@ -173,9 +173,20 @@ void flights_write_settled(struct flights *flights, uint64_t hash)
     slot(flights, hash)->n_applied--;
 }
 
+void flights_clear_applied(struct flights *flights)
+{
+    flights->n_clearing++;
+}
+
+void flights_clear_settled(struct flights *flights)
+{
+    assert(flights->n_clearing > 0);
+    flights->n_clearing--;
+}
+
 bool flights_overtaken(struct flights *flights, uint64_t hash)
 {
-    return slot(flights, hash)->n_applied > 0;
+    return slot(flights, hash)->n_applied > 0 || flights->n_clearing > 0;
 }
 
 static void bar(struct flights *flights, uint32_t change)
@@ -254,6 +265,8 @@ void flights_hold_marked(struct flights *flights,
                          struct flight_mark *mark) NO_THREAD_SAFETY_ANALYSIS
 {
     if (mark->set) {
+        /* Also when the one that lookups find now is gone. */
+        mark->hides = true;
         flight_mark_of(flight_shard_of(flights, mark->hash), mark->key,
                        mark->hash)
             ->hides = true;

@@ -67,6 +67,7 @@ struct flights {
     struct cache *cache;
     struct store *store;
     struct timers *timers;
+    uint32_t n_clearing; /* As n_applied; of the store's writer. */
     struct flight_shard shards[FLIGHT_SHARDS]; /* Ascending addresses. */
 };
 

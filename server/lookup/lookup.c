@@ -553,7 +553,15 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
         struct probe probe;
 
         again = false;
+        if (tries > 1) {
+            /* What is put together is hidden meanwhile, under this lock: who
+             * has it sees what is there, however often that is written. */
+            flights_lock(lookup->flights, q.hash);
+        }
         probe_cache(&q, scratch, &probe);
+        if (tries > 1) {
+            flights_unlock(lookup->flights, q.hash);
+        }
         if (cache_answers_alone(&q, &probe)) {
             answer_alone(&q, &probe, answer);
         } else if (is_impossible(&q, id)) {

@@ -143,6 +143,9 @@ enum memory {
     MEMORY_SUBMITTED, /* In the store's hands, acknowledged by it. */
 };
 enum memory memory_begin(struct batch *b);
+/* Reads a key that is in memory only, for a batch that goes through the store;
+ * false if it is no such read. */
+bool memory_read(struct member *m);
 
 /* ---- update_record.c ---- */
 

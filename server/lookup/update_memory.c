@@ -72,16 +72,26 @@ static bool is_good(const struct member *m, const struct copy *copy)
     return freshness_of(&rules, copy, clock_now_us()) == COPY_FRESH;
 }
 
-/* What the cache knows of the key: its bytes go to m->row.  False: it does not
- * know. */
+/* A plain value put over whatever there was. */
+static bool is_blind(const struct member *m)
+{
+    return m->asked.op == STORE_PUT_PLAIN && m->asked.decide == NULL;
+}
+
+/* What the cache knows of the key: its bytes, if anybody asks for them, go to
+ * m->row.  False: it does not know. */
 static bool look_up(struct member *m, struct present *now)
 {
     struct cache *cache = batch_cache(m->batch);
+    struct buf *row = is_blind(m) ? NULL : &m->row;
     struct copy copy;
 
     *now = absent(m);
-    if (!cache_get(cache, m->asked.key, m->hash, 0, &copy, NULL)) {
-        return in_memory_only(m);
+    buf_clear(&m->row);
+    if (!cache_get(cache, m->asked.key, m->hash, 0, &copy, row)) {
+        /* It is not there, or there is no memory to take it into. */
+        return in_memory_only(m) &&
+               !cache_get(cache, m->asked.key, m->hash, 0, &copy, NULL);
     }
     if (!in_memory_only(m) && !is_good(m, &copy)) {
         return false;
@@ -89,10 +99,6 @@ static bool look_up(struct member *m, struct present *now)
     if (copy.kind == COPY_NEGATIVE ||
         (copy.expires_ms != 0 && copy.expires_ms <= clock_wall_ms())) {
         return true;
-    }
-    buf_clear(&m->row);
-    if (!cache_get(cache, m->asked.key, m->hash, 0, &copy, &m->row)) {
-        return false; /* Evicted just now, or there is no memory. */
     }
     now->kind = copy.kind;
     now->bytes = buf_slice(&m->row);
@@ -110,12 +116,6 @@ static bool look(struct member *m, struct present *now)
         }
     }
     return look_up(m, now);
-}
-
-/* A plain value put over whatever there was. */
-static bool is_blind(const struct member *m)
-{
-    return m->asked.op == STORE_PUT_PLAIN && m->asked.decide == NULL;
 }
 
 /* ---- deciding ---- */
@@ -176,11 +176,10 @@ static bool carry_out(struct member *m, const struct present *now)
 static bool decide(struct member *m)
 {
     struct present now = absent(m);
-    const bool known = look(m, &now);
 
     m->changed = false;
     m->is_known = false;
-    if (!known && !is_blind(m)) {
+    if (!look(m, &now) && !is_blind(m)) {
         return false;
     }
     if (member_decide(m, &now) != ERR_OK) {
@@ -307,6 +306,19 @@ static bool memory_knows(const struct batch *b)
     return true;
 }
 
+/* What is in memory only has no other way. */
+static enum memory give_up(struct batch *b)
+{
+    for (size_t i = 0; i < b->n; i++) {
+        const struct member *m = &b->members[i];
+        if (!m->skipped && m->asked.op != STORE_READ && in_memory_only(m)) {
+            batch_fail(b, ERR_NOMEM, SLICE(""));
+            return MEMORY_ENDED;
+        }
+    }
+    return MEMORY_THROUGH;
+}
+
 /* The flight locks of all keys are held. */
 static enum memory try(struct batch *b)
 {
@@ -320,7 +332,7 @@ static enum memory try(struct batch *b)
         return MEMORY_ENDED;
     }
     if (!decide_all(b)) {
-        return MEMORY_THROUGH;
+        return give_up(b);
     }
     b->from_memory = true;
     batch_ref(b); /* The store's, which may begin at once. */
@@ -347,6 +359,23 @@ static enum memory try(struct batch *b)
     b->acknowledged = true;
     fence_and_tell(b);
     return MEMORY_ENDED;
+}
+
+bool memory_read(struct member *m)
+{
+    struct present now;
+
+    if (m->asked.op != STORE_READ || !in_memory_only(m)) {
+        return false;
+    }
+    flights_lock(batch_flights(m->batch), m->hash);
+    if (!look_up(m, &now)) {
+        member_fail(m, ERR_NOMEM, SLICE(""));
+    } else {
+        (void)member_decide(m, &now);
+    }
+    flights_unlock(batch_flights(m->batch), m->hash);
+    return true;
 }
 
 /* ---- around it ---- */

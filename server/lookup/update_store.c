@@ -99,10 +99,12 @@ static void on_applied(struct store_write *write)
 
     m->since_us = clock_now_us();
     flights_lock(flights, m->hash);
-    if (!m->applied) {
-        m->applied = true;
+    if (!m->applied && m->write.op == STORE_CLEAR_PLAIN) {
+        flights_clear_applied(flights);
+    } else if (!m->applied) {
         flights_write_applied(flights, m->hash);
     }
+    m->applied = true;
     const bool acknowledged = m->batch->acknowledged;
     flights_unlock(flights, m->hash);
     if (!acknowledged) { /* Else it has touched. */
@@ -299,8 +301,15 @@ static void settle(struct member *m, enum err err)
     }
 }
 
-static void settle_clear(struct member *m)
+static void settle_clear(struct member *m, enum err err)
 {
+    if (m->applied) {
+        flights_clear_settled(batch_flights(m->batch));
+        m->applied = false;
+    }
+    if (err != ERR_OK) {
+        return;
+    }
     flights_fence_plain(batch_flights(m->batch));
     cache_clear(batch_cache(m->batch));
     member_touch(m);
@@ -316,10 +325,10 @@ static void settle_all(struct batch *b, enum err err)
         if (m->skipped) {
             continue;
         }
-        if (m->write.op != STORE_CLEAR_PLAIN) {
+        if (m->asked.op != STORE_CLEAR_PLAIN) {
             settle(m, err);
-        } else if (err == ERR_OK) {
-            settle_clear(m);
+        } else {
+            settle_clear(m, err);
         }
     }
     if (b->barred) {
@@ -414,6 +423,8 @@ static bool pin_all(struct batch *b)
             *item = (struct cache_item){.key = m->asked.key, .hash = m->hash};
             item->copy = copy_of(m, &item->bytes);
             item->copy.dirty = true;
+            item->copy.hidden =
+                flights_is_marked(batch_flights(b), m->asked.key, m->hash);
             b->sorted[n++] = m;
         }
     }
@@ -564,7 +575,12 @@ bool store_begin(struct batch *b)
         if (m->skipped) {
             continue;
         }
+        if (memory_read(m)) {
+            m->skipped = true;
+            continue;
+        }
         member_reset(m);
+        m->changed = false; /* Memory had decided, and then could not. */
         m->write.deferred = false;
         set_calls(m,
                   checks || m->asked.decide != NULL || m->asked.found != NULL);

@@ -37,7 +37,7 @@ test_rows_and_keys_change_together() {
 
 test_memory_alone_and_records_do_not_mix() {
     start_bookd --plain-writes none
-    expect_like '*|-ERR records and plain keys cannot be part of one step*' \
+    expect_like '*|-ERR a transaction with both records and plain keys needs plain-writes through or behind*' \
         wire 'MULTI\r\nHSET book:3 title New\r\nSET k 5\r\nEXEC\r\nQUIT\r\n'
     expect 'A Tale of Two Cities' cli HGET book:3 title
     expect '(nil)' show GET k
