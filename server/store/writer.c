@@ -83,8 +83,9 @@ static int64_t due_us(const struct store_writer *w)
         return INT64_MAX;
     }
     if (w->pending.n_urgent == 0 && !is_full(w) && w->open) {
+        /* At half of the time, so that the commit ends within it. */
         due = w->pending.first->queued_us +
-              config_number(w->with.config, CONFIG_behind_interval);
+              config_number(w->with.config, CONFIG_behind_interval) / 2;
     }
     if (w->pending.n_urgent > 0 && !w->locked) {
         return 0; /* Came after the failure: has its own chance. */

@@ -9,7 +9,7 @@
  * Whatever was queued while one transaction committed makes up the next: under
  * load one fsync serves many writes, and alone a write waits for nobody.
  * Deferred writes wait until one that is not comes along, the oldest has
- * waited for 'behind-interval', or they are many.
+ * waited for half of 'behind-interval', or they are many.
  *
  * The thread makes every checkpoint too, so that none ever meets a commit.
  *

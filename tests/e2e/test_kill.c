@@ -3,7 +3,8 @@
  * bookd is killed while many clients write, again and again over one store,
  * and what it acknowledged must be there when it is back.
  *
- *     test_kill [KILLS [SEED]]      more of them, or the same again
+ *     test_kill [KILLS [SEED]]      more of them, with a longer
+ *                                   behind-interval, or the same again
  *
  * Each writer numbers its writes and makes them one after the other, in turn
  * to keys of its own: two plain keys, a record, a pair of keys in one
@@ -389,14 +390,17 @@ int main(int argc, char **argv)
 {
     static const char *const through[] = {"--plain-writes", "through",
                                           "--record-writes", "through", NULL};
-    static const char *const behind[] = {"--plain-writes",
-                                         "behind",
-                                         "--record-writes",
-                                         "behind",
-                                         "--behind-interval",
-                                         "100ms",
-                                         NULL};
-    /* A commit that has begun takes a moment; on a busy machine, longer. */
+    /* Half of the interval is for the commit, which takes longer on a busy
+     * machine. */
+    const bool is_long = argc > 1;
+    const uint32_t interval_ms = is_long ? 1000 : 500;
+    const char *const behind[] = {"--plain-writes",
+                                  "behind",
+                                  "--record-writes",
+                                  "behind",
+                                  "--behind-interval",
+                                  is_long ? "1s" : "500ms",
+                                  NULL};
     const struct mode modes[] = {
         {.name = "through",
          .args = through,
@@ -405,16 +409,16 @@ int main(int argc, char **argv)
          .slots = SLOTS},
         {.name = "behind",
          .args = behind,
-         .load_ms = 500,
+         .load_ms = 2 * interval_ms,
          .mixed = true,
          .slots = SLOTS,
-         .loss_ns = (100 + 400) * MS},
+         .loss_ns = interval_ms * MS},
         /* A transaction may have all that was before it committed. */
         {.name = "behind, without transactions",
          .args = behind,
-         .load_ms = 500,
+         .load_ms = 2 * interval_ms,
          .slots = PAIR,
-         .loss_ns = (100 + 400) * MS},
+         .loss_ns = interval_ms * MS},
     };
     const unsigned n_kills = argc > 1 ? (unsigned)atoi(argv[1]) : 10;
     const uint64_t seed =
