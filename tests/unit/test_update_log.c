@@ -295,6 +295,42 @@ static void test_a_group_that_cannot_be_pinned_is_waited_for(void **state)
     asked_free(&m);
 }
 
+/* The group behind it, of the same transaction, changes nothing and ends. */
+static void test_it_is_waited_for_when_a_later_group_has_ended(void **state)
+{
+    struct fixture *f = *state;
+    const struct update puts[] = {put("k", "1"), put("m", "2")};
+    const struct update reads[] = {{.op = STORE_READ, .key = SLICE("k")},
+                                   {.op = STORE_READ, .key = SLICE("m")}};
+    struct grouped g, later;
+    struct written first;
+    struct asked k;
+
+    fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    cache_set_max_bytes(f->cache, 1);
+    fixture_put(f, "x", "1", &first);
+    fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    begin(f, puts, 2, &g);
+    begin(f, reads, 2, &later);
+    fake_store_pass(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    fake_store_wait_calls(f->fake, FAKE_COMMIT, 2);
+    fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    fake_store_pass(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    fixture_run_group(f, &later);
+    assert_false(g.answered);
+    fixture_ask(f, "k", &k);
+    assert_false(k.answered);
+    cache_set_max_bytes(f->cache, 1 << 20);
+    fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    fixture_run(f, &k);
+    fixture_run_group(f, &g);
+    fixture_run_write(f, &first);
+
+    assert_string_equal(asked_text(&k), "1");
+    asked_free(&k);
+    written_free(&first);
+}
+
 /* Who watches a key sees what is there, or is told that it has changed. */
 static void test_a_write_that_cannot_be_pinned_is_waited_for(void **state)
 {
@@ -322,6 +358,123 @@ static void test_a_write_that_cannot_be_pinned_is_waited_for(void **state)
     watches_remove(f->watches, watched);
     asked_free(&a);
     written_free(&w);
+}
+
+/* A delete that finds nothing there, as a logged one was before it. */
+static void test_a_delete_of_nothing_leaves_a_logged_delete_pinned(void **state)
+{
+    struct fixture *f = *state;
+    struct written first, second;
+
+    fixture_put(f, "k", NULL, &first);
+    fixture_run_write(f, &first);
+    fixture_put(f, "k", NULL, &second);
+    fixture_run_write(f, &second);
+    assert_int_equal(second.result.n_changed, 0);
+
+    assert_stored(f, "k", "old");
+    assert_int_equal(n_dirty(f), 1);
+    assert_false(lookup_evict(f->lookup, SLICE("k")));
+    assert_answer(f, "k", "(none)");
+    written_free(&first);
+    written_free(&second);
+}
+
+/* It has neither, and until it has the second nobody else has the first. */
+static void
+test_a_write_that_cannot_be_pinned_leaves_the_one_before(void **state)
+{
+    struct fixture *f = *state;
+    struct written second;
+
+    write_one(f, "k", "1");
+    const unsigned n_commits = fake_store_calls(f->fake, FAKE_COMMIT);
+    fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    cache_set_max_bytes(f->cache, 1);
+    fixture_put(f, "k", "2", &second);
+    fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    fake_store_pass(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    fake_store_wait_calls(f->fake, FAKE_COMMIT, n_commits + 2);
+    assert_false(second.answered);
+    assert_stored(f, "k", "old");
+    assert_int_equal(n_dirty(f), 1);
+    fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    fixture_run_write(f, &second);
+
+    assert_stored(f, "k", "2");
+    assert_int_equal(n_dirty(f), 0);
+    assert_answer(f, "k", "2");
+    written_free(&second);
+}
+
+/* What its caller forgets once he is told. */
+struct wish {
+    char value[8];
+};
+
+static enum err decide_wish(void *context, const struct present *now,
+                            struct update *update, struct buf *room,
+                            struct buf *detail)
+{
+    struct wish *wish = context;
+
+    (void)now;
+    (void)room;
+    (void)detail;
+    update->value = slice_from_string(wish->value);
+    return ERR_OK;
+}
+
+static void test_what_was_decided_outlives_its_context(void **state)
+{
+    struct fixture *f = *state;
+    struct wish wish = {"new"};
+    const struct update update = {.op = STORE_PUT_PLAIN,
+                                  .key = SLICE("k"),
+                                  .value = SLICE(""),
+                                  .decide = decide_wish,
+                                  .context = &wish};
+    struct written w;
+
+    fixture_update(f, &update, &w);
+    fixture_run_write(f, &w);
+    assert_stored(f, "k", "old");
+    memset(&wish, '?', sizeof wish);
+    drain(f);
+
+    assert_stored(f, "k", "new");
+    written_free(&w);
+}
+
+/* Who begins to watch 'key' when 'update' is carried out, but cannot be seen
+ * yet, has read what was before it. */
+static void assert_touched_when_seen(struct fixture *f,
+                                     const struct update *update)
+{
+    struct written w;
+
+    fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    fixture_update(f, update, &w);
+    fake_store_wait_held(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    struct watched *watched = watches_add(f->watches, SLICE("book:3"));
+    struct watched *plain = watches_add(f->watches, SLICE("k"));
+    const uint64_t before = watched_version(watched) + watched_version(plain);
+    fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    fixture_run_write(f, &w);
+
+    assert_true(watched_version(watched) + watched_version(plain) > before);
+    watches_remove(f->watches, watched);
+    watches_remove(f->watches, plain);
+    written_free(&w);
+}
+
+static void test_who_watches_hears_when_a_write_can_be_seen(void **state)
+{
+    const struct update book = put("book:3", BOOK("new"));
+    const struct update flush = {.op = STORE_CLEAR_PLAIN, .key = SLICE("")};
+
+    assert_touched_when_seen(*state, &book);
+    assert_touched_when_seen(*state, &flush);
 }
 
 static void test_what_is_applied_later_is_not_touched_again(void **state)
@@ -366,7 +519,12 @@ int main(void)
         WITH(test_after_a_failed_group_the_logged_copy_is_back),
         WITH(test_a_write_that_was_outrun_leaves_the_younger_copy),
         WITH(test_a_group_that_cannot_be_pinned_is_waited_for),
+        WITH(test_it_is_waited_for_when_a_later_group_has_ended),
         WITH(test_a_write_that_cannot_be_pinned_is_waited_for),
+        WITH(test_a_delete_of_nothing_leaves_a_logged_delete_pinned),
+        WITH(test_a_write_that_cannot_be_pinned_leaves_the_one_before),
+        WITH(test_what_was_decided_outlives_its_context),
+        WITH(test_who_watches_hears_when_a_write_can_be_seen),
         WITH(test_what_is_applied_later_is_not_touched_again),
         WITH(test_a_flush_takes_what_is_in_the_log),
     };
