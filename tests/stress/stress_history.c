@@ -433,11 +433,7 @@ static void run_round(uint64_t seed)
         r.witnesses[i] = (struct witness){.index = i,
                                           .n = PLAYERS,
                                           .random = seed + i + 1,
-                                          .kinds = kinds_of(&r),
-                                          /* A logged write that memory cannot
-                                           * hold is ordered before it is seen,
-                                           * which WATCH does not notice yet. */
-                                          .watches = !r.cramped};
+                                          .kinds = kinds_of(&r)};
     }
     run_epochs(&r);
     judge(&r, seed);

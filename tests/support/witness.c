@@ -509,7 +509,7 @@ static void act_on_counter(struct witness *w, uint32_t key, uint32_t n)
 {
     if (n < 5) {
         add(w, key);
-    } else if (n < 8 && w->watches && witness_kind(key) == WITNESS_COUNTER) {
+    } else if (n < 8 && witness_kind(key) == WITNESS_COUNTER) {
         add_watched(w, key);
     } else {
         read_key(w, key);

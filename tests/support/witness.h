@@ -48,13 +48,12 @@ struct witness {
     uint16_t n;     /* … so many. */
     uint16_t epoch;
     unsigned kinds; /* Bits of those it looks at. */
-    bool watches;   /* Counts by WATCH, too. */
     uint64_t n_values;
     uint64_t n_errors; /* That the store had. */
     struct linear_log log;
 };
 
-/* 'index', 'n', 'random', 'kinds', 'watches' are set, the rest zeroed. */
+/* 'index', 'n', 'random', 'kinds' are set, the rest zeroed. */
 void witness_connect(struct witness *w, const struct daemon *d);
 void witness_disconnect(struct witness *w);
 void witness_destroy(struct witness *w);
