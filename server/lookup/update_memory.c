@@ -179,7 +179,9 @@ static bool decide(struct member *m)
 
     m->changed = false;
     m->is_known = false;
-    if (!look(m, &now) && !is_blind(m)) {
+    if (m->batch->n == 1 && is_blind(m)) {
+        /* A plain SET, the commonest of all: spared the way to its copy. */
+    } else if (!look(m, &now) && !is_blind(m)) {
         return false;
     }
     if (member_decide(m, &now) != ERR_OK) {
