@@ -75,12 +75,6 @@ static void stop(struct other *other)
     thread_join(&other->thread);
 }
 
-static void ignore(void *arg, const struct update_outcome *outcome)
-{
-    (void)arg;
-    (void)outcome;
-}
-
 /* ---- readers of what is written all the time ---- */
 
 /* As a group in memory does: hidden, put anew, shown; and all over again. */
