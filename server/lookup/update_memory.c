@@ -284,7 +284,8 @@ static void fence_and_tell(struct batch *b)
 }
 
 /* Memory cannot hold what the store already has: acknowledged when committed.
- * Until then the cache does not know. */
+ * Until then the cache does not know; nor does it say of a part of a group what
+ * was before, to who has seen the rest in the store. */
 static void wait_for_store(struct batch *b)
 {
     for (size_t i = 0; i < b->n; i++) {
@@ -292,6 +293,9 @@ static void wait_for_store(struct batch *b)
         if (m->changed) {
             flights_write_begun(batch_flights(b), m->hash);
             m->begun = true;
+            if (b->n > 1) {
+                flights_mark(batch_flights(b), &m->mark);
+            }
         }
     }
 }

@@ -238,6 +238,36 @@ static void test_a_failed_commit_shows_nothing_of_the_group(void **state)
     assert_true(is_cached(f, "k")); /* The mark is off: fills are kept. */
 }
 
+/* The copy of the first has gone, that of the second has not. */
+static void test_a_group_that_memory_cannot_hold_is_seen_whole(void **state)
+{
+    static char large[700 << 10];
+    struct fixture *f = *state;
+    struct asked k, m;
+    struct grouped g;
+
+    memset(large, 'x', sizeof large - 1);
+    const struct update group[] = {put("k", "1"), put("m", large)};
+    fake_store_set_plain(f->fake, "m", "old", 0);
+    cache_set_max_bytes(f->cache, 600 << 10);
+    assert_string_equal(ask_text(f, "k", &k), "old");
+    assert_string_equal(ask_text(f, "m", &m), "old");
+    asked_free(&k);
+    asked_free(&m);
+    hold(f, FAKE_COMMIT, FAKE_AFTER);
+    fixture_group(f, group, 2, NULL, NULL, &g);
+    assert_false(g.answered);
+    wait_held(f, FAKE_COMMIT, FAKE_AFTER);
+    (void)lookup_evict(f->lookup, SLICE("m"));
+    assert_string_equal(ask_text(f, "m", &m), large);
+    assert_string_equal(ask_text(f, "k", &k), "1");
+    release(f, FAKE_COMMIT, FAKE_AFTER);
+    fixture_run_group(f, &g);
+
+    asked_free(&k);
+    asked_free(&m);
+}
+
 static void test_a_key_written_twice_has_the_second_value(void **state)
 {
     struct fixture *f = *state;
@@ -606,6 +636,7 @@ int main(void)
         BEHIND(test_a_group_that_is_told_not_to_go_on_does_nothing),
         THROUGH(test_a_failed_commit_shows_nothing_of_the_group),
         THROUGH(test_a_key_written_twice_has_the_second_value),
+        BEHIND(test_a_group_that_memory_cannot_hold_is_seen_whole),
         BEHIND(test_a_key_written_twice_has_the_second_value),
         THROUGH(test_readers_see_the_group_when_the_store_does),
         THROUGH(test_nobody_joins_a_read_from_before_the_commit),
