@@ -281,6 +281,7 @@ test_evict_drops_the_copy_and_nothing_else() {
     start_bookd --plain-writes through
     expect OK cli SET key value
     expect cache source_of key
+    until_true info_is dirty_keys 0 # The table has it.
     expect 1 cli BOOK.EVICT key
     expect store source_of key
     expect cache source_of key
