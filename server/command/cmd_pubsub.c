@@ -10,6 +10,7 @@
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
 #include "server/command/pubsub.h"
+#include "server/lookup/lost.h"
 
 static struct pubsub *pubsub_of(const struct request *r)
 {
@@ -54,6 +55,9 @@ static enum command_status subscribe(struct request *r, enum pubsub_kind kind)
         reply_bulk_string(&r->reply, verbs[kind].begin);
         reply_bulk(&r->reply, r->argv[i]);
         reply_integer(&r->reply, n_subscriptions(r->client, kind));
+    }
+    if (pubsub_hears_changes(pubsub_of(r))) {
+        lost_want(r->client->server->lookup, true); /* From now on. */
     }
     return COMMAND_DONE;
 }
