@@ -353,6 +353,14 @@ bool cache_hide(struct cache *cache, struct slice key, uint64_t hash,
     return shard_hide(shard_of(cache, hash), &k, hidden);
 }
 
+bool cache_dirty(struct cache *cache, struct slice key, uint64_t hash,
+                 int64_t *filled_us)
+{
+    const struct key k = key_of(cache, key, hash);
+
+    return shard_dirty(shard_of(cache, hash), &k, filled_us);
+}
+
 uint64_t cache_version(const struct cache *cache)
 {
     return atomic_load_explicit(&cache->version, memory_order_relaxed);

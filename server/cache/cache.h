@@ -124,6 +124,10 @@ bool cache_remove_version(struct cache *cache, struct slice key, uint64_t hash,
 bool cache_hide(struct cache *cache, struct slice key, uint64_t hash,
                 bool hidden);
 
+/* True if there is a dirty copy, hidden or not; '*filled_us' is its. */
+bool cache_dirty(struct cache *cache, struct slice key, uint64_t hash,
+                 int64_t *filled_us);
+
 /* The newest version that any copy got. */
 uint64_t cache_version(const struct cache *cache);
 

@@ -324,6 +324,18 @@ bool shard_hide(struct shard *s, const struct key *key, bool hidden)
     return e != NULL;
 }
 
+bool shard_dirty(struct shard *s, const struct key *key, int64_t *filled_us)
+{
+    rwlock_rdlock(&s->lock);
+    struct entry *const e = index_find(&s->index, key);
+    const bool dirty = e != NULL && e->dirty;
+    if (dirty) {
+        *filled_us = e->filled_us;
+    }
+    rwlock_rdunlock(&s->lock);
+    return dirty;
+}
+
 /* Makes 'e' an ordinary copy.  A negative one joins the others, or goes. */
 static void clean(struct shard *s, struct entry *e) REQUIRES(s->lock)
 {

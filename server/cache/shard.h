@@ -78,10 +78,11 @@ enum shard_remove { REMOVE_ANY, REMOVE_IF_IN_STORE };
 bool shard_remove(struct shard *s, const struct key *key,
                   enum shard_remove which);
 
-/* As cache_remove_version() and cache_hide(). */
+/* As cache_remove_version(), cache_hide() and cache_dirty(). */
 bool shard_remove_version(struct shard *s, const struct key *key,
                           uint64_t version);
 bool shard_hide(struct shard *s, const struct key *key, bool hidden);
+bool shard_dirty(struct shard *s, const struct key *key, int64_t *filled_us);
 
 /* As cache_clean(). */
 void shard_clean(struct shard *s, const struct key *key, uint64_t version);

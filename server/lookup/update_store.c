@@ -171,17 +171,16 @@ static bool is_change(const struct member *m)
     return m->write.n_changed + m->write.n_created > 0;
 }
 
-/* Is there a copy that knows better: of a write behind this one that was
- * acknowledged, or of one before it that the table does not have yet, and that
- * this one has left as it was? */
+/* Is there a copy that knows better, even if a mark hides it: of a write behind
+ * this one that was acknowledged, or of one before it that the table does not
+ * have yet, and that this one has left as it was? */
 static bool is_outrun(const struct member *m)
 {
-    struct copy there;
+    int64_t filled_us;
 
-    return cache_get(batch_cache(m->batch), m->asked.key, m->hash, 0, &there,
-                     NULL) &&
-           there.dirty &&
-           (there.filled_us >= m->since_us || (!is_change(m) && !m->changed));
+    return cache_dirty(batch_cache(m->batch), m->asked.key, m->hash,
+                       &filled_us) &&
+           (filled_us >= m->since_us || (!is_change(m) && !m->changed));
 }
 
 static void put(struct member *m)
@@ -201,7 +200,7 @@ static void put(struct member *m)
     if (is_change(m) || m->changed) {
         (void)cache_remove(cache, m->asked.key, m->hash);
     } else {
-        /* A dirty one, hidden by who comes next, is why there was nothing. */
+        /* It changed nothing: what only memory has stays. */
         (void)cache_evict(cache, m->asked.key, m->hash);
     }
 }

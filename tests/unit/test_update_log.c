@@ -331,6 +331,42 @@ static void test_it_is_waited_for_when_a_later_group_has_ended(void **state)
     written_free(&first);
 }
 
+/* The copy of the third write is hidden while the first two end, which nobody
+ * could pin. */
+static void test_a_hidden_copy_is_left_by_those_it_has_outrun(void **state)
+{
+    struct fixture *f = *state;
+    struct written w[3];
+    struct asked a;
+
+    fake_store_hold(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+    cache_set_max_bytes(f->cache, 1);
+    fixture_put(f, "k", "1", &w[0]);
+    fake_store_wait_calls(f->fake, FAKE_COMMIT, 1);
+    fixture_put(f, "k", "2", &w[1]);
+    fake_store_pass(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    fake_store_wait_calls(f->fake, FAKE_COMMIT, 2);
+    fixture_put(f, "k", "3", &w[2]);
+    fake_store_pass(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    fake_store_wait_calls(f->fake, FAKE_COMMIT, 3);
+    cache_set_max_bytes(f->cache, 1 << 20);
+    fake_store_pass(f->fake, FAKE_COMMIT, FAKE_BEFORE, 1);
+    for (size_t i = 0; i < 3; i++) {
+        fixture_run_write(f, &w[i]);
+    }
+
+    const size_t n_pinned = n_dirty(f);
+    ask_text(f, "k", &a);
+    fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
+
+    assert_int_equal(n_pinned, 1);
+    assert_string_equal(asked_text(&a), "3");
+    asked_free(&a);
+    for (size_t i = 0; i < 3; i++) {
+        written_free(&w[i]);
+    }
+}
+
 /* Who watches a key sees what is there, or is told that it has changed. */
 static void test_a_write_that_cannot_be_pinned_is_waited_for(void **state)
 {
@@ -521,6 +557,7 @@ int main(void)
         WITH(test_a_write_that_was_outrun_leaves_the_younger_copy),
         WITH(test_a_group_that_cannot_be_pinned_is_waited_for),
         WITH(test_it_is_waited_for_when_a_later_group_has_ended),
+        WITH(test_a_hidden_copy_is_left_by_those_it_has_outrun),
         WITH(test_a_write_that_cannot_be_pinned_is_waited_for),
         WITH(test_a_delete_of_nothing_leaves_a_logged_delete_pinned),
         WITH(test_a_write_that_cannot_be_pinned_leaves_the_one_before),
