@@ -18,8 +18,8 @@
 
 #include "server/lookup/changes.h"
 
-/* A change_fn for changes_listen(); 'server' is a struct server, whose 'config'
+/* A change_fn for changes_listen(); 'arg' is a struct server, whose 'config'
  * and 'pubsub' live as long as changes are told. */
-void notifier_hear(void *server, const struct change *change);
+void notifier_hear(void *arg, const struct change *change);
 
 #endif

@@ -59,13 +59,13 @@ enum pubsub_kind {
 
 struct pubsub *pubsub_new(void);
 /* Nobody is subscribed any more. */
-void pubsub_free(struct pubsub *pubsub);
+void pubsub_free(struct pubsub *ps);
 
 /* ---- subscribers; on the client's loop ---- */
 
 /* Subscribes; nothing if 'client' is already.  False: out of memory. */
 NODISCARD
-bool pubsub_subscribe(struct pubsub *pubsub, struct client *client,
+bool pubsub_subscribe(struct pubsub *ps, struct client *client,
                       enum pubsub_kind kind, struct slice name);
 /* What 'client' has subscribed to; NULL: it has not. */
 struct subscription *pubsub_find(const struct client *client,
@@ -76,9 +76,9 @@ struct subscription *pubsub_first(const struct client *client,
 struct subscription *pubsub_next(const struct subscription *subscription);
 /* Valid until the subscription ends. */
 struct slice pubsub_name(const struct subscription *subscription);
-void pubsub_end(struct pubsub *pubsub, struct subscription *subscription);
+void pubsub_end(struct pubsub *ps, struct subscription *subscription);
 /* Ends all subscriptions of 'client', which may have none. */
-void pubsub_leave(struct pubsub *pubsub, struct client *client);
+void pubsub_leave(struct pubsub *ps, struct client *client);
 
 /* ---- publishers; any thread ---- */
 
@@ -87,23 +87,23 @@ void pubsub_leave(struct pubsub *pubsub, struct client *client);
  * there were.  '*crowded' is the home of a loop that has much to deliver, or
  * has no channel: a publisher who can wait lets a task go there and come back
  * before it publishes again.  'crowded' may be NULL for one who cannot. */
-size_t pubsub_publish(struct pubsub *pubsub, enum pubsub_kind kind,
-                      struct slice channel, struct slice message,
+size_t pubsub_publish(struct pubsub *ps, enum pubsub_kind kind,
+                      struct slice channel, struct slice text,
                       struct chan_tx *crowded);
 
 /* Could anybody hear of a change of a key?  One load. */
-bool pubsub_hears_changes(const struct pubsub *pubsub);
+bool pubsub_hears_changes(const struct pubsub *ps);
 
 /* ---- figures; any thread ---- */
 
 /* Topics of a kind that somebody has subscribed to. */
-size_t pubsub_count(const struct pubsub *pubsub, enum pubsub_kind kind);
+size_t pubsub_count(const struct pubsub *ps, enum pubsub_kind kind);
 /* Those whose names match 'pattern': each is given to 'visit', under a lock. */
-void pubsub_visit(struct pubsub *pubsub, enum pubsub_kind kind,
+void pubsub_visit(struct pubsub *ps, enum pubsub_kind kind,
                   struct slice pattern,
                   void (*visit)(void *arg, struct slice name), void *arg);
 /* How many have subscribed to this one. */
-size_t pubsub_subscribers(struct pubsub *pubsub, enum pubsub_kind kind,
+size_t pubsub_subscribers(struct pubsub *ps, enum pubsub_kind kind,
                           struct slice name);
 
 #endif

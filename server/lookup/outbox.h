@@ -31,6 +31,6 @@ void outbox_free(struct outbox *outbox);
 /* Takes 'item', which lives until one of its functions is called. */
 void outbox_add(struct outbox *outbox, struct outbox_item *item);
 /* Sends what is in it.  'outbox' is a struct outbox. */
-void outbox_flush(void *outbox);
+void outbox_flush(void *arg);
 
 #endif

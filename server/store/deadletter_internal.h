@@ -20,10 +20,10 @@ int64_t dead_letters_next_id(struct dead_letters *letters);
 int64_t dead_letters_first_id(struct dead_letters *letters);
 int64_t dead_letters_last_id(struct dead_letters *letters);
 
-/* Keeps a copy of 'letter', whose id is the highest so far; the oldest go if
+/* Keeps a copy of 'from', whose id is the highest so far; the oldest go if
  * they are too many. */
 void dead_letters_add(struct dead_letters *letters,
-                      const struct dead_letter *letter);
+                      const struct dead_letter *from);
 /* Drops those with an id from 'first' to 'last'; returns their number. */
 size_t dead_letters_remove(struct dead_letters *letters, int64_t first,
                            int64_t last);

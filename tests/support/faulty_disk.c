@@ -61,8 +61,9 @@ void faulty_disk_open(const struct sqlite3_file *handle, const char *path)
             k++;
         }
         CHECK(i < FILES_MAX && k < HANDLES_MAX);
-        CHECK(strlen(path) < sizeof files[i].path);
-        strcpy(files[i].path, path);
+        const size_t size = strlen(path) + 1;
+        CHECK(size <= sizeof files[i].path);
+        memcpy(files[i].path, path, size);
         handles[k].handle = handle;
         handles[k].file = &files[i];
     }

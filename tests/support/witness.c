@@ -380,7 +380,7 @@ static void set_expiring(struct witness *w, uint32_t key)
     make_value(w, op.value, value);
     op.expires_ns = op.begin_ns + ms * MS;
     redisReply *reply = ask(w, "SET %s %s PXAT %lld", name, value,
-                            (long long)(clock_wall_ms() + ms));
+                            (long long)clock_wall_ms() + ms);
     end_write(w, &op, reply);
     freeReplyObject(reply);
 }
@@ -494,7 +494,7 @@ static void add_watched(struct witness *w, uint32_t key)
     struct linear_op op = begin(w, key, LINEAR_ADD, count + 1);
     redisAppendCommand(w->connection, "MULTI");
     redisAppendCommand(w->connection, "SET %s %llu", name,
-                       (unsigned long long)(count + 1));
+                       (unsigned long long)count + 1);
     redisAppendCommand(w->connection, "EXEC");
     reply = take_exec(w, 1);
     if (reply == NULL || reply->type != REDIS_REPLY_NIL) {

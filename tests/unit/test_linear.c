@@ -55,10 +55,9 @@
     }
 
 /* Likewise, but not after 'e'. */
-#define ADD_CUT(b, e)                                         \
-    {                                                         \
-        .kind = LINEAR_ADD, .unknown = true, .begin_ns = (b), \
-        .end_ns = (e)                                         \
+#define ADD_CUT(b, e)                                                       \
+    {                                                                       \
+        .kind = LINEAR_ADD, .unknown = true, .begin_ns = (b), .end_ns = (e) \
     }
 
 #define OPS 6
