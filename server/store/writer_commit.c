@@ -541,7 +541,7 @@ static size_t fold(struct store_writer *w, size_t count)
 }
 
 /* In the transaction: carries out the first 'count' of the pending; '*done' of
- * them before one failed.  An error that is a write's own fault: one was refused
+ * them before one failed, or the log has to be committed.  An error that is a write's own fault: one was refused
  * that may stand for others. */
 static enum err apply_all(struct store_writer *w, size_t count, bool folds,
                           size_t *done)
@@ -550,6 +550,9 @@ static enum err apply_all(struct store_writer *w, size_t count, bool folds,
     enum err err = ERR_OK;
 
     for (*done = 0; *done < count && err == ERR_OK; ++*done) {
+        if (*done > 0 && writer_log_ends(w, write)) {
+            break;
+        }
         if (folds && write->folded) {
             restore(write);
         } else {

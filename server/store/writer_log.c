@@ -8,6 +8,7 @@
  */
 #include "server/store/writer_log.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "common/clock.h"
@@ -181,8 +182,28 @@ static void note_table_knows(struct write_log *log, enum store_op op,
     }
 }
 
-/* 'write', and what was logged before it in this transaction, is in the table
- * or overtaken. */
+bool writer_log_ends(const struct store_writer *w,
+                     const struct store_write *write)
+{
+    const struct write_log *log = &w->log;
+
+    if (log->code.size >= GROUP_BYTES_MAX) {
+        return true; /* Decisions made much of few bytes. */
+    }
+    if (log->staged.count == 0 || writer_log_takes(w, write)) {
+        return false;
+    }
+    bool ends = is_loggable(write) &&
+                fold_find(&log->staged, write->key, write->hash) != NULL;
+    for (size_t i = 0; i < write->n_group && !ends; i++) {
+        const struct store_write *member = write->group[i];
+        ends = is_loggable(member) &&
+               fold_find(&log->staged, member->key, member->hash) != NULL;
+    }
+    return ends;
+}
+
+/* 'write', and what was logged before it in this transaction, is overtaken. */
 static void unstage(struct store_write *write)
 {
     for (; write != NULL; write = write->under) {
@@ -192,11 +213,7 @@ static void unstage(struct store_write *write)
 
 static void absorb(struct write_log *log, struct store_write *write)
 {
-    if (write->staged) {
-        fold_remove(&log->staged, write);
-        unstage(write);
-        return;
-    }
+    assert(!write->staged); /* See writer_log_ends(). */
     if (log->n_absorbed == log->absorbed_max) {
         log->absorbed_max = log->absorbed_max == 0 ? 16 : log->absorbed_max * 2;
         log->absorbed =
@@ -232,9 +249,6 @@ enum err writer_log_give_way(struct store_writer *w,
             /* It was taken into the log, so this is no fault of a write. */
             return engine_is_own_failure(err) ? ERR_STORE_DOWN : err;
         }
-    }
-    /* And with it what was logged before it, which must not follow. */
-    for (; newest != NULL; newest = find_newest(log, write)) {
         absorb(log, newest);
     }
     note_table_knows(log, STORE_READ, write->key);

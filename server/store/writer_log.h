@@ -91,6 +91,11 @@ bool writer_log_takes(const struct store_writer *w,
  * transaction's, or the write's own. */
 NODISCARD
 enum err writer_log_write(struct store_writer *w, struct store_write *write);
+/* True if the transaction has to end before 'write', which would put into the
+ * table a part of what a group has logged in it; or if its row is long enough.
+ */
+bool writer_log_ends(const struct store_writer *w,
+                     const struct store_write *write);
 /* In the transaction, before a plain write that does not go to the log: what
  * waits of its key goes into the table. */
 NODISCARD

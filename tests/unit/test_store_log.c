@@ -445,6 +445,36 @@ static void test_what_follows_a_clear_stays_in_the_log(void **state)
     destroy(&after);
 }
 
+static void test_what_is_decided_to_be_large_makes_rows_of_its_own(void **state)
+{
+    const size_t size = (size_t)9 << 20;
+    char *large = xmalloc(size + 1);
+    static const char *const keys[] = {"a", "b", "c"};
+    struct logged l[ARRAY_LEN(keys)];
+    struct gate gate;
+
+    (void)state;
+    memset(large, 'x', size);
+    large[size] = '\0';
+    shut(&gate);
+    for (size_t i = 0; i < ARRAY_LEN(l); i++) {
+        init(&l[i], keys[i], "");
+        l[i].w.write.decide = on_decide;
+        l[i].put = large;
+        start(&l[i]);
+    }
+    open_gate(&gate);
+    for (size_t i = 0; i < ARRAY_LEN(l); i++) {
+        wg_wait(&l[i].logged);
+    }
+
+    assert_int_equal(query("SELECT count(*) FROM bookd_log"), 2);
+    for (size_t i = 0; i < ARRAY_LEN(l); i++) {
+        destroy(&l[i]);
+    }
+    free(large);
+}
+
 /* ---- groups ---- */
 
 struct group {
@@ -511,6 +541,49 @@ static void test_a_group_is_logged_as_one(void **state)
     assert_int_equal(g.w.err, ERR_OK);
     assert_table("a", "one");
     assert_table("b", "two");
+    destroy_group(&g);
+}
+
+/* A write past the log that looks whether a group is in it. */
+struct follower {
+    struct written w; /* First. */
+    struct group *group;
+    int n_logged;
+};
+
+static enum err on_follow(struct store_write *write,
+                          const struct store_row *now, struct buf *detail)
+{
+    struct follower *follower = container_of(write, struct follower, w.write);
+
+    (void)now;
+    (void)detail;
+    follower->n_logged = follower->group->n_logged;
+    return ERR_OK;
+}
+
+static void
+test_a_group_is_logged_before_a_part_of_it_is_overtaken(void **state)
+{
+    struct gate gate;
+    struct group g;
+    struct follower past = {.group = &g};
+
+    (void)state;
+    shut(&gate);
+    init_group(&g, "a", "b");
+    assert_int_equal(written_start(bed.store, &g.w), ERR_OK);
+    written_init(&past.w, "a", "past");
+    past.w.write.decide = on_follow;
+    assert_int_equal(written_start(bed.store, &past.w), ERR_OK);
+    open_gate(&gate);
+    written_wait(&past.w);
+    assert_int_equal(past.n_logged, 1);
+    reopen();
+
+    assert_table("a", "past");
+    assert_table("b", "two");
+    written_destroy(&past.w);
     destroy_group(&g);
 }
 
@@ -666,7 +739,9 @@ int main(void)
         CASE(test_a_write_past_the_log_is_the_newer),
         CASE(test_all_that_was_logged_gives_way_to_a_write_past_it),
         CASE(test_what_follows_a_clear_stays_in_the_log),
+        CASE(test_what_is_decided_to_be_large_makes_rows_of_its_own),
         CASE(test_a_group_is_logged_as_one),
+        CASE(test_a_group_is_logged_before_a_part_of_it_is_overtaken),
         CASE(test_a_group_ends_when_all_of_it_is_overtaken),
         CASE(test_a_key_twice_in_a_group_has_the_last_value),
         CASE(test_a_group_with_a_record_goes_past_the_log),
