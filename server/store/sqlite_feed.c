@@ -200,7 +200,7 @@ static enum err append_conflicts(struct sqlite3 *db,
     }
     sqlite_bind_text(indexes, 1, slice_from_string(mapping->table));
     while (err == ERR_OK && (code = sqlite3_step(indexes)) == SQLITE_ROW) {
-        bool usable;
+        bool usable = false;
         bool of_key = false;
         const char *index = text_of(indexes, 0);
         buf_clear(&where);

@@ -391,15 +391,14 @@ int main(int argc, char **argv)
     static const char *const through[] = {"--plain-writes", "through",
                                           "--record-writes", "through", NULL};
     /* Half of the interval is for the commit, which takes longer on a busy
-     * machine. */
-    const bool is_long = argc > 1;
-    const uint32_t interval_ms = is_long ? 1000 : 500;
+     * machine, and under a sanitizer. */
+    const uint32_t interval_ms = 2000;
     const char *const behind[] = {"--plain-writes",
                                   "behind",
                                   "--record-writes",
                                   "behind",
                                   "--behind-interval",
-                                  is_long ? "1s" : "500ms",
+                                  "2s",
                                   NULL};
     const struct mode modes[] = {
         {.name = "through",
@@ -409,14 +408,14 @@ int main(int argc, char **argv)
          .slots = SLOTS},
         {.name = "behind",
          .args = behind,
-         .load_ms = 2 * interval_ms,
+         .load_ms = interval_ms,
          .mixed = true,
          .slots = SLOTS,
          .loss_ns = interval_ms * MS},
         /* A transaction may have all that was before it committed. */
         {.name = "behind, without transactions",
          .args = behind,
-         .load_ms = 2 * interval_ms,
+         .load_ms = interval_ms,
          .slots = PAIR,
          .loss_ns = interval_ms * MS},
     };
