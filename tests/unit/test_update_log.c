@@ -356,7 +356,8 @@ static void test_a_hidden_copy_is_left_by_those_it_has_outrun(void **state)
     }
 
     const size_t n_pinned = n_dirty(f);
-    ask_text(f, "k", &a);
+    fixture_ask(f, "k", &a);
+    fixture_run(f, &a);
     fake_store_release(f->fake, FAKE_COMMIT, FAKE_BEFORE);
 
     assert_int_equal(n_pinned, 1);
