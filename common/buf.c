@@ -15,6 +15,7 @@
 #include "common/buf.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 
 #include "common/log.h"
@@ -115,6 +116,13 @@ bool buf_try_append_slice(struct buf *b, struct slice s)
 void buf_append_string(struct buf *b, const char *string)
 {
     buf_append(b, string, strlen(string));
+}
+
+void buf_append_upper(struct buf *b, const char *string)
+{
+    for (; *string != '\0'; string++) {
+        buf_append_char(b, (char)toupper((unsigned char)*string));
+    }
 }
 
 void buf_append_char(struct buf *b, char c)

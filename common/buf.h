@@ -67,6 +67,8 @@ void buf_append_slice(struct buf *b, struct slice s);
 NODISCARD
 bool buf_try_append_slice(struct buf *b, struct slice s);
 void buf_append_string(struct buf *b, const char *string);
+/* Its ASCII letters as capitals. */
+void buf_append_upper(struct buf *b, const char *string);
 void buf_append_char(struct buf *b, char c);
 void buf_append_int64(struct buf *b, int64_t value);
 void buf_printf(struct buf *b, const char *format, ...) PRINTF(2, 3);

@@ -1,30 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/command/command.h"
 
-#include "common/log.h"
-#include "server/admin/stats.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
-#include "server/command/transaction.h"
 
 #include <assert.h>
 #include <ctype.h>
 
 const struct command commands[] = {
-#define COMMAND(name_, handler, arity_, flags_, first, last, step, class_, \
-                categories_, group_, since_, syntax_, summary_)            \
-    {.name = name_,                                                        \
-     .run = cmd_##handler,                                                 \
-     .arity = arity_,                                                      \
-     .flags = flags_,                                                      \
-     .first_key = first,                                                   \
-     .last_key = last,                                                     \
-     .key_step = step,                                                     \
-     .class = class_,                                                      \
-     .categories = categories_,                                            \
-     .group = group_,                                                      \
-     .since = since_,                                                      \
-     .syntax = syntax_,                                                    \
+#define COMMAND(name_, handler, arity_, flags_, first, last, step, keys_, \
+                class_, categories_, group_, since_, syntax_, summary_)   \
+    {.name = name_,                                                       \
+     .run = cmd_##handler,                                                \
+     .arity = arity_,                                                     \
+     .flags = flags_,                                                     \
+     .first_key = first,                                                  \
+     .last_key = last,                                                    \
+     .key_step = step,                                                    \
+     .keys = keys_,                                                       \
+     .class = class_,                                                     \
+     .categories = categories_,                                           \
+     .group = group_,                                                     \
+     .since = since_,                                                     \
+     .syntax = syntax_,                                                   \
      .summary = summary_},
 #include "server/command/commands.def"
 #undef COMMAND
@@ -119,8 +117,7 @@ static const struct command *child(const struct command *parent,
     return command_by_name(slice_make(full, size + 1 + name.size));
 }
 
-/* The command that is called by this one word: "client|list" is none. */
-static const struct command *command_of_word(struct slice word)
+const struct command *command_by_word(struct slice word)
 {
     return memchr(word.data, '|', word.size) != NULL ? NULL
                                                      : command_by_name(word);
@@ -128,7 +125,7 @@ static const struct command *command_of_word(struct slice word)
 
 void command_find(struct request *request)
 {
-    const struct command *found = command_of_word(request->argv[0]);
+    const struct command *found = command_by_word(request->argv[0]);
 
     if (found != NULL && request->argc > 1 && command_has_children(found)) {
         found = child(found, request->argv[1]);
@@ -137,161 +134,33 @@ void command_find(struct request *request)
     request->class = found != NULL ? found->class : REQUEST_ALONE;
 }
 
-/* ---- running ---- */
-
-static void append_upper(struct buf *out, const char *name)
+struct key_places command_keys(const struct request *request)
 {
-    for (; *name != '\0'; name++) {
-        buf_append_char(out, (char)toupper((unsigned char)*name));
-    }
-}
-
-static void reply_unknown(struct request *request)
-{
-    const struct slice name = request->argv[0];
-    const struct command *parent = command_of_word(name);
-    struct buf args = {0};
-
-    if (parent != NULL && request->argc > 1) {
-        const struct slice sub = request->argv[1];
-        struct buf upper = {0};
-        append_upper(&upper, parent->name);
-        reply_errorf(&request->reply,
-                     "ERR unknown subcommand '%.*s'. Try %s HELP.", shown(sub),
-                     sub.data, buf_string(&upper));
-        buf_destroy(&upper);
-        return;
-    }
-    for (size_t i = 1; i < request->argc && args.size < SHOWN_BYTES; i++) {
-        const size_t room = SHOWN_BYTES - args.size;
-        const struct slice arg = request->argv[i];
-        buf_printf(&args, "'%.*s' ", (int)(arg.size < room ? arg.size : room),
-                   arg.data);
-    }
-    reply_errorf(&request->reply,
-                 "ERR unknown command '%.*s', with args beginning with: %s",
-                 shown(name), name.data, buf_string(&args));
-    buf_destroy(&args);
-}
-
-/* A page in somebody's browser can send bookd commands of its own in the lines
- * of an HTTP request, but not without these before them.  Source: Redis. */
-static bool is_http(const struct request *request)
-{
-    return arg_is(request, 0, "POST") || arg_is(request, 0, "Host:");
-}
-
-static bool arity_fits(const struct command *command, size_t argc)
-{
-    return command->arity >= 0 ? argc == (size_t)command->arity
-                               : argc >= (size_t)-command->arity;
-}
-
-/* Scratch larger than this is given back after the call. */
-#define SCRATCH_KEPT_BYTES ((size_t)64 << 10)
-
-static void empty_scratch(struct buf *scratch)
-{
-    if (scratch->capacity > SCRATCH_KEPT_BYTES) {
-        buf_destroy(scratch);
-    }
-    buf_clear(scratch);
-}
-
-/* What is carried out between MULTI and EXEC instead of being queued. */
-static bool ends_queue(const struct command *command)
-{
-    return command->run == cmd_exec || command->run == cmd_discard ||
-           command->run == cmd_multi || command->run == cmd_watch ||
-           command->run == cmd_quit || command->run == cmd_reset;
-}
-
-static enum command_status refuse(struct request *request)
-{
-    transaction_fail(request->client);
-    if (request->command == NULL) {
-        reply_unknown(request);
-        return COMMAND_DONE;
-    }
-    if (request->command->run != cmd_exec) {
-        return done_wrong_count(request);
-    }
-    /* As in Redis, even this ends the transaction. */
-    transaction_end(request->client);
-    reply_error(&request->reply,
-                "EXECABORT Transaction discarded because of: wrong number of "
-                "arguments for 'exec' command");
-    return COMMAND_DONE;
-}
-
-static enum command_status queue(struct request *request)
-{
-    if ((request->command->flags & CMD_NO_MULTI) != 0) {
-        transaction_fail(request->client);
-        reply_error(&request->reply,
-                    "ERR Command not allowed inside a transaction");
-        return COMMAND_DONE;
-    }
-    return transaction_queue(request);
-}
-
-/* In RESP2 a message cannot be told from a reply, so that whoever waits for
- * messages may do little else. */
-static bool may_subscriber_run(const struct command *command)
-{
-    return command->run == cmd_subscribe || command->run == cmd_psubscribe ||
-           command->run == cmd_ssubscribe || command->run == cmd_unsubscribe ||
-           command->run == cmd_punsubscribe ||
-           command->run == cmd_sunsubscribe || command->run == cmd_ping ||
-           command->run == cmd_quit || command->run == cmd_reset;
-}
-
-static enum command_status run(struct request *request)
-{
-    struct client *client = request->client;
     const struct command *command = request->command;
+    struct key_places places = {.step = 1};
 
-    if (command == NULL && is_http(request)) {
-        log_notice("command: closed, it speaks HTTP addr=%s", client->address);
-        client->close_after_reply = true;
-        return COMMAND_DONE;
+    if (command->first_key == 0) {
+        return places;
     }
-    if (command == NULL) {
-        return refuse(request);
+    places.first = (size_t)command->first_key;
+    places.step = (size_t)command->key_step;
+    places.end =
+        command->last_key >= 0 ? (size_t)command->last_key + 1 : request->argc;
+    if (places.end > request->argc) {
+        places.end = request->argc;
     }
-    atomic_store_explicit(&client->last_command, command, memory_order_relaxed);
-    if (!arity_fits(command, request->argc)) {
-        return refuse(request);
-    }
-    if (transaction_is_open(client) && !ends_queue(command)) {
-        return queue(request);
-    }
-    if (client->protocol == 2 && client_is_subscriber(client) &&
-        !may_subscriber_run(command)) {
-        reply_errorf(&request->reply,
-                     "ERR Can't execute '%s': only (P|S)SUBSCRIBE / "
-                     "(P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in "
-                     "this context",
-                     command->name);
-        return COMMAND_DONE;
-    }
-    return command->run(request);
+    return places;
 }
 
-enum command_status command_run(struct request *request)
+unsigned command_key_flags(const struct request *request, size_t place)
 {
-    struct client *client = request->client;
-    struct buf *scratch = client->scratch;
+    const struct command *command = request->command;
+    const unsigned of_last = command->keys >> 16;
 
-    stats_count(STATS_total_commands_processed);
-    atomic_store_explicit(&client->last_active_us, request->start_us,
-                          memory_order_relaxed);
-    const enum command_status status = run(request);
-    if (status == COMMAND_DONE) {
-        stats_add(STATS_total_error_replies, request->reply.n_errors);
+    if (of_last != 0 && command->last_key == (int)place) {
+        return of_last;
     }
-    empty_scratch(scratch);
-    return status;
+    return command->keys & 0xffff;
 }
 
 enum command_status cmd_container(struct request *request)
@@ -315,7 +184,7 @@ void command_reply_help(struct request *request, const char *parent)
                 parent);
     for (const struct command *c = top + 1; c <= top + n; c++) {
         struct buf line = {0};
-        append_upper(&line, strchr(c->name, '|') + 1);
+        buf_append_upper(&line, strchr(c->name, '|') + 1);
         if (c->syntax[0] != '\0') {
             buf_printf(&line, " %s", c->syntax);
         }

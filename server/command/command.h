@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The command table: every command in one line of commands.def, looked up by
- * name, checked for arity, run.
+ * name.
  *
- * Thread-safety: the table is constant after command_init(); command_run() is
- * called on the loop of the request's client.
+ * Thread-safety: the table is constant after command_init().
  */
 #ifndef SERVER_COMMAND_COMMAND_H
 #define SERVER_COMMAND_COMMAND_H
@@ -34,6 +33,24 @@ enum {
     CMD_PUBSUB = 1 << 7
 };
 
+/* What a command does to its keys, as the key specifications of COMMAND INFO
+ * name it: one of the first four, and then perhaps more. */
+enum {
+    KEY_RO = 1 << 0, /* Reads it; */
+    KEY_RW = 1 << 1, /* or changes it, by what is there; */
+    KEY_OW = 1 << 2, /* or overwrites it, whatever is there; */
+    KEY_RM = 1 << 3, /* or removes it. */
+
+    KEY_ACCESS = 1 << 4,  /* Answers, copies or depends on what it holds. */
+    KEY_UPDATE = 1 << 5,  /* Changes what it holds. */
+    KEY_INSERT = 1 << 6,  /* Adds to what it holds, and changes nothing. */
+    KEY_DELETE = 1 << 7,  /* Takes from what it holds. */
+    KEY_VARIABLE = 1 << 8 /* The options decide which of these it is. */
+};
+
+/* What is done to the last key, if that is something else than to the others. */
+#define KEY_LAST(flags) ((flags) << 16)
+
 /* ACL categories. */
 enum {
     CAT_KEYSPACE = 1 << 0,
@@ -58,6 +75,7 @@ struct command {
     int arity;        /* Words with the name(s); negative: at least. */
     unsigned flags;
     int first_key, last_key, key_step;
+    unsigned keys;
     enum request_class class;
     unsigned categories;
     const char *group;
@@ -75,6 +93,9 @@ void command_init(void);
 /* The command called 'name' ("get", "client|list"), in any case; or NULL. */
 const struct command *command_by_name(struct slice name);
 
+/* The command that is called by this one word: "client|list" is none. */
+const struct command *command_by_word(struct slice word);
+
 /* True if 'command' is "parent|child" of 'parent'. */
 bool command_is_child(const struct command *command,
                       const struct command *parent);
@@ -87,11 +108,14 @@ bool command_has_children(const struct command *command);
  * Thread: the loop. */
 void command_find(struct request *request);
 
-/* Runs the request: refuses unknown commands and wrong argument counts in
- * Redis' words, and counts it.  A handler that answers COMMAND_PENDING has
- * written nothing yet to request->reply.  Thread: the loop. */
-NODISCARD
-enum command_status command_run(struct request *request);
+/* Which arguments of a request are keys: 'first', 'first' + 'step', … below
+ * 'end'; none if 'first' is not below 'end'. */
+struct key_places {
+    size_t first, end, step;
+};
+struct key_places command_keys(const struct request *request);
+/* What is done to the key at 'place': flags KEY_…; never KEY_LAST(). */
+unsigned command_key_flags(const struct request *request, size_t place);
 
 /* Replies with the help of a container: its children with their syntax. */
 void command_reply_help(struct request *request, const char *parent);

@@ -18,6 +18,7 @@
 #include "server/admin/stats.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
+#include "server/command/dispatch.h"
 #include "server/command/parts.h"
 #include "server/command/pubsub.h"
 #include "server/net/socket.h"

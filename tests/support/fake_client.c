@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/command/clients.h"
+#include "server/command/dispatch.h"
 
 #include <stdlib.h>
 

@@ -8,6 +8,7 @@
 #include "server/admin/config.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
+#include "server/command/dispatch.h"
 #include "server/command/parts.h"
 #include "server/net/ticker.h"
 

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a request whose command was found to its handler: everything that may
+ * refuse, queue or note a command before and after it runs, in one order.
+ *
+ *     known? ─► arity ─► [MULTI: queue] ─► subscribers ─► handler
+ *
+ * Thread-safety: the loop of the request's client.
+ */
+#ifndef SERVER_COMMAND_DISPATCH_H
+#define SERVER_COMMAND_DISPATCH_H
+
+#include "server/command/command.h"
+
+/* Runs the request: refuses unknown commands and wrong argument counts in
+ * Redis' words, and counts it.  A handler that answers COMMAND_PENDING has
+ * written nothing yet to request->reply. */
+NODISCARD
+enum command_status command_run(struct request *request);
+
+#endif
