@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * INFO: sections of "name:value" lines, under Redis' names where Redis has
- * the figure too.
+ * the figure too.  One section may have to wait for the store, for a short
+ * while at most (keyspace.h).
  */
 #include "common/clock.h"
 #include "common/config.h"
@@ -14,6 +15,7 @@
 #include "server/command/args.h"
 #include "server/command/clients.h"
 #include "server/command/handlers.h"
+#include "server/command/keyspace.h"
 #include "server/command/parts.h"
 #include "server/command/pubsub.h"
 #include "server/command/redis.h"
@@ -179,6 +181,11 @@ static void info_store(const struct server *server, struct buf *out)
     store_describe(server->store, out);
 }
 
+static void info_keyspace(const struct server *server, struct buf *out)
+{
+    keyspace_print(server, out);
+}
+
 static const struct {
     const char *name;
     section_fn *print;
@@ -190,6 +197,7 @@ static const struct {
     {"Replication", info_replication},
     {"CPU", info_cpu},
     {"Cluster", info_cluster},
+    {"Keyspace", info_keyspace},
     {"Cache", info_cache},
     {"Lookup", info_lookup},
     {"Latency", info_latency},
@@ -210,7 +218,7 @@ static bool is_asked(const struct request *r, const char *name)
     return false;
 }
 
-enum command_status cmd_info(struct request *r)
+static void reply_sections(struct request *r)
 {
     struct buf text = {0};
 
@@ -224,5 +232,24 @@ enum command_status cmd_info(struct request *r)
     }
     reply_verbatim(&r->reply, "txt", buf_slice(&text));
     buf_destroy(&text);
+}
+
+static void on_keyspace(struct request *r)
+{
+    if (r->client != NULL) {
+        reply_sections(r);
+    }
+    request_finish(r);
+}
+
+enum command_status cmd_info(struct request *r)
+{
+    if (is_asked(r, "Keyspace") && r->execution == NULL) {
+        request_keep_args(r);
+        if (!keyspace_refresh(r, on_keyspace)) {
+            return COMMAND_PENDING;
+        }
+    }
+    reply_sections(r);
     return COMMAND_DONE;
 }
