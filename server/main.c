@@ -64,6 +64,8 @@ static bool print_and_end(int argc, char **argv, int *status)
         config_completion(&text);
     } else if (strcmp(option, "--command-table") == 0) {
         command_print_docs(&text);
+    } else if (strcmp(option, "--difference-table") == 0) {
+        command_print_differences(&text);
     } else if (strcmp(option, "--counter-table") == 0) {
         manual_counters(&text);
     } else {

@@ -1,71 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * COMMAND: the command table, for clients and for redis-cli's hints.
+ * COMMAND COUNT GETKEYS GETKEYSANDFLAGS INFO LIST: the command table, for
+ * clients.  COMMAND DOCS is in cmd_command_docs.c.
  */
+#include "common/glob.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
-
-static const struct {
-    unsigned bit;
-    const char *name;
-} flag_names[] = {
-    {CMD_WRITE, "write"},       {CMD_READONLY, "readonly"},
-    {CMD_DENYOOM, "denyoom"},   {CMD_ADMIN, "admin"},
-    {CMD_FAST, "fast"},         {CMD_NO_AUTH, "no_auth"},
-    {CMD_NO_MULTI, "no_multi"}, {CMD_PUBSUB, "pubsub"},
-};
-
-static const struct {
-    unsigned bit;
-    const char *name;
-} category_names[] = {
-    {CAT_KEYSPACE, "@keyspace"}, {CAT_READ, "@read"},
-    {CAT_WRITE, "@write"},       {CAT_STRING, "@string"},
-    {CAT_HASH, "@hash"},         {CAT_CONNECTION, "@connection"},
-    {CAT_ADMIN, "@admin"},       {CAT_DANGEROUS, "@dangerous"},
-    {CAT_FAST, "@fast"},         {CAT_SLOW, "@slow"},
-    {CAT_BOOK, "@book"},         {CAT_TRANSACTION, "@transaction"},
-    {CAT_PUBSUB, "@pubsub"},
-};
-
-static size_t n_bits(unsigned set)
-{
-    return (size_t)__builtin_popcount(set);
-}
 
 static bool is_top(const struct command *c)
 {
     return strchr(c->name, '|') == NULL;
-}
-
-/* Source: the reply of COMMAND INFO in Redis 7: ten fields. */
-static void reply_info(struct reply *reply, const struct command *c)
-{
-    reply_array(reply, 10);
-    reply_bulk_string(reply, c->name);
-    reply_integer(reply, c->arity);
-    reply_set(reply, n_bits(c->flags));
-    for (size_t i = 0; i < ARRAY_LEN(flag_names); i++) {
-        if ((c->flags & flag_names[i].bit) != 0) {
-            reply_simple(reply, flag_names[i].name);
-        }
-    }
-    reply_integer(reply, c->first_key);
-    reply_integer(reply, c->last_key);
-    reply_integer(reply, c->key_step);
-    reply_set(reply, n_bits(c->categories));
-    for (size_t i = 0; i < ARRAY_LEN(category_names); i++) {
-        if ((c->categories & category_names[i].bit) != 0) {
-            reply_simple(reply, category_names[i].name);
-        }
-    }
-    reply_array(reply, 0); /* Tips. */
-    reply_array(reply, 0); /* Key specifications: the three integers say all. */
-    const size_t n = command_n_children(c);
-    reply_array(reply, n);
-    for (size_t i = 1; i <= n; i++) {
-        reply_info(reply, c + i);
-    }
 }
 
 static size_t n_top(void)
@@ -78,29 +22,106 @@ static size_t n_top(void)
     return n;
 }
 
+/* The names of the bits in 'set'. */
+static void reply_names(struct reply *reply, unsigned set,
+                        const char *const *names)
+{
+    reply_set(reply, (size_t)__builtin_popcount(set));
+    for (size_t i = 0; set >> i != 0; i++) {
+        if ((set >> i & 1) != 0) {
+            reply_simple(reply, names[i]);
+        }
+    }
+}
+
+/* ---- COMMAND INFO ---- */
+
+/* In the order of the bits KEY_…. */
+static const char *const key_flag_names[] = {
+    "RO",     "RW",     "OW",
+    "RM",     "access", "update",
+    "insert", "delete", "variable_flags",
+    "not_key"};
+
+/* Keys from argument 'first' to 'last', which counts from 'first', or from the
+ * end if it is negative. */
+static void reply_key_spec(struct reply *reply, unsigned flags, int first,
+                           int last, int step)
+{
+    reply_map(reply, 3);
+    reply_bulk_string(reply, "flags");
+    reply_names(reply, flags, key_flag_names);
+    reply_bulk_string(reply, "begin_search");
+    reply_map(reply, 2);
+    reply_bulk_string(reply, "type");
+    reply_bulk_string(reply, "index");
+    reply_bulk_string(reply, "spec");
+    reply_map(reply, 1);
+    reply_bulk_string(reply, "index");
+    reply_integer(reply, first);
+    reply_bulk_string(reply, "find_keys");
+    reply_map(reply, 2);
+    reply_bulk_string(reply, "type");
+    reply_bulk_string(reply, "range");
+    reply_bulk_string(reply, "spec");
+    reply_map(reply, 3);
+    reply_bulk_string(reply, "lastkey");
+    reply_integer(reply, last);
+    reply_bulk_string(reply, "keystep");
+    reply_integer(reply, step);
+    reply_bulk_string(reply, "limit");
+    reply_integer(reply, 0);
+}
+
+static void reply_key_specs(struct reply *reply, const struct command *c)
+{
+    const unsigned of_last = c->keys >> 16;
+
+    if (c->first_key == 0) {
+        reply_set(reply, 0);
+        return;
+    }
+    if (of_last == 0) {
+        reply_set(reply, 1);
+        reply_key_spec(reply, c->keys, c->first_key,
+                       c->last_key < 0 ? c->last_key
+                                       : c->last_key - c->first_key,
+                       c->key_step);
+        return;
+    }
+    reply_set(reply, 2);
+    reply_key_spec(reply, c->keys & 0xffff, c->first_key,
+                   c->last_key - c->first_key - c->key_step, c->key_step);
+    reply_key_spec(reply, of_last, c->last_key, 0, c->key_step);
+}
+
+/* Source: the reply of COMMAND INFO in Redis 7: ten fields. */
+static void reply_info(struct reply *reply, const struct command *c)
+{
+    const size_t n = command_n_children(c);
+
+    reply_array(reply, 10);
+    reply_bulk_string(reply, c->name);
+    reply_integer(reply, c->arity);
+    reply_names(reply, c->flags, command_flag_names);
+    reply_integer(reply, c->first_key);
+    reply_integer(reply, c->last_key);
+    reply_integer(reply, c->key_step);
+    reply_names(reply, c->categories, command_category_names);
+    reply_set(reply, 0); /* Tips, which are for clusters. */
+    reply_key_specs(reply, c);
+    reply_set(reply, n);
+    for (size_t i = 1; i <= n; i++) {
+        reply_info(reply, c + i);
+    }
+}
+
 enum command_status cmd_command(struct request *r)
 {
     reply_array(&r->reply, n_top());
     for (size_t i = 0; i < n_commands; i++) {
         if (is_top(&commands[i])) {
             reply_info(&r->reply, &commands[i]);
-        }
-    }
-    return COMMAND_DONE;
-}
-
-enum command_status cmd_command_count(struct request *r)
-{
-    reply_integer(&r->reply, (int64_t)n_top());
-    return COMMAND_DONE;
-}
-
-enum command_status cmd_command_list(struct request *r)
-{
-    reply_array(&r->reply, n_top());
-    for (size_t i = 0; i < n_commands; i++) {
-        if (is_top(&commands[i])) {
-            reply_bulk_string(&r->reply, commands[i].name);
         }
     }
     return COMMAND_DONE;
@@ -123,88 +144,131 @@ enum command_status cmd_command_info(struct request *r)
     return COMMAND_DONE;
 }
 
-/* The syntax, word by word: what redis-cli shows behind the cursor. */
-static void reply_arguments(struct reply *reply, const char *syntax)
+enum command_status cmd_command_count(struct request *r)
 {
-    const size_t size = strlen(syntax);
+    reply_integer(&r->reply, (int64_t)n_top());
+    return COMMAND_DONE;
+}
+
+/* ---- COMMAND LIST ---- */
+
+/* What COMMAND LIST is asked for. */
+struct filter {
+    bool modules;         /* Of which there are none. */
+    unsigned categories;  /* In one of these; or, */
+    struct slice pattern; /* with a name like this. */
+};
+
+static bool passes(const struct filter *filter, const struct command *c)
+{
+    if (filter->modules) {
+        return false;
+    }
+    return filter->pattern.data != NULL
+               ? glob_match(filter->pattern, slice_from_string(c->name), true)
+               : (c->categories & filter->categories) != 0;
+}
+
+/* The category called 'name'; none for a name that is unknown. */
+static unsigned category_by_name(struct slice name)
+{
+    for (size_t i = 0; i < COMMAND_CATEGORIES; i++) {
+        if (slice_equal_nocase(
+                name, slice_from_string(command_category_names[i] + 1))) {
+            return 1U << i;
+        }
+    }
+    return 0;
+}
+
+enum command_status cmd_command_list(struct request *r)
+{
+    struct filter filter = {.categories = ~0U};
+    const bool has_filter = r->argc == 5 && arg_is(r, 2, "FILTERBY");
     size_t n = 0;
 
-    /* Words outside brackets are arguments, a bracketed part is one. */
-    for (int pass = 0; pass < 2; pass++) {
-        size_t begin = 0;
-        int depth = 0;
-        if (pass == 1) {
-            reply_array(reply, n);
-        }
-        for (size_t i = 0; i <= size; i++) {
-            const char c = syntax[i];
-            depth += c == '[' || c == '<' ? 1 : c == ']' || c == '>' ? -1 : 0;
-            if ((c != ' ' && c != '\0') || depth > 0) {
-                continue;
-            }
-            if (i > begin && pass == 0) {
-                n++;
-            } else if (i > begin) {
-                const struct slice word = slice_make(syntax + begin, i - begin);
-                reply_map(reply, 3);
-                reply_bulk_string(reply, "name");
-                reply_bulk(reply, word);
-                reply_bulk_string(reply, "type");
-                reply_bulk_string(reply, "string");
-                reply_bulk_string(reply, "display_text");
-                reply_bulk(reply, word);
-            }
-            begin = i + 1;
+    if (has_filter && arg_is(r, 3, "MODULE")) {
+        filter.modules = true;
+    } else if (has_filter && arg_is(r, 3, "ACLCAT")) {
+        filter.categories = category_by_name(r->argv[4]);
+    } else if (has_filter && arg_is(r, 3, "PATTERN")) {
+        filter.pattern = r->argv[4];
+    } else if (r->argc != 2) {
+        return done_syntax_error(r);
+    }
+    /* Redis, too, lists subcommands only if there is a filter. */
+    for (size_t i = 0; i < n_commands; i++) {
+        n += (has_filter || is_top(&commands[i])) &&
+             passes(&filter, &commands[i]);
+    }
+    reply_array(&r->reply, n);
+    for (size_t i = 0; i < n_commands; i++) {
+        if ((has_filter || is_top(&commands[i])) &&
+            passes(&filter, &commands[i])) {
+            reply_bulk_string(&r->reply, commands[i].name);
         }
     }
+    return COMMAND_DONE;
 }
 
-static void reply_docs(struct reply *reply, const struct command *c)
-{
-    const size_t n = command_n_children(c);
-    const bool has_arguments = c->syntax[0] != '\0';
+/* ---- COMMAND GETKEYS ---- */
 
-    reply_bulk_string(reply, c->name);
-    reply_map(reply, 3 + (n > 0) + has_arguments);
-    reply_bulk_string(reply, "summary");
-    reply_bulk_string(reply, c->summary);
-    reply_bulk_string(reply, "since");
-    reply_bulk_string(reply, c->since);
-    reply_bulk_string(reply, "group");
-    reply_bulk_string(reply, c->group);
-    if (has_arguments) {
-        reply_bulk_string(reply, "arguments");
-        reply_arguments(reply, c->syntax);
+/* Makes 'inner' the request that stands from argument 2 on, with its keys;
+ * false if there are none, which is replied. */
+static bool find_keys(struct request *r, struct request *inner,
+                      struct key_places *places)
+{
+    const char *error = NULL;
+
+    inner->argv = r->argv + 2;
+    inner->argc = r->argc - 2;
+    command_find(inner);
+    if (inner->command == NULL) {
+        error = "ERR Invalid command specified";
+    } else if (inner->command->first_key == 0 ||
+               (inner->command->keys & KEY_NOT_KEY) != 0) {
+        error = "ERR The command has no key arguments";
+    } else if (!command_arity_fits(inner->command, inner->argc)) {
+        error = "ERR Invalid number of arguments specified for command";
+    } else {
+        *places = command_keys(inner);
+        return true;
     }
-    if (n > 0) {
-        reply_bulk_string(reply, "subcommands");
-        reply_map(reply, n);
-        for (size_t i = 1; i <= n; i++) {
-            reply_docs(reply, c + i);
-        }
-    }
+    reply_error(&r->reply, error);
+    return false;
 }
 
-enum command_status cmd_command_docs(struct request *r)
+static size_t n_keys(const struct key_places *places)
 {
-    if (r->argc == 2) {
-        reply_map(&r->reply, n_top());
-        for (size_t i = 0; i < n_commands; i++) {
-            if (is_top(&commands[i])) {
-                reply_docs(&r->reply, &commands[i]);
-            }
+    return (places->end - places->first + places->step - 1) / places->step;
+}
+
+enum command_status cmd_command_getkeys(struct request *r)
+{
+    struct request inner = {0};
+    struct key_places places;
+
+    if (find_keys(r, &inner, &places)) {
+        reply_array(&r->reply, n_keys(&places));
+        for (size_t i = places.first; i < places.end; i += places.step) {
+            reply_bulk(&r->reply, inner.argv[i]);
         }
-        return COMMAND_DONE;
     }
-    size_t known = 0;
-    for (size_t i = 2; i < r->argc; i++) {
-        known += command_by_name(r->argv[i]) != NULL;
-    }
-    reply_map(&r->reply, known);
-    for (size_t i = 2; i < r->argc; i++) {
-        const struct command *c = command_by_name(r->argv[i]);
-        if (c != NULL) {
-            reply_docs(&r->reply, c);
+    return COMMAND_DONE;
+}
+
+enum command_status cmd_command_getkeysandflags(struct request *r)
+{
+    struct request inner = {0};
+    struct key_places places;
+
+    if (find_keys(r, &inner, &places)) {
+        reply_array(&r->reply, n_keys(&places));
+        for (size_t i = places.first; i < places.end; i += places.step) {
+            reply_array(&r->reply, 2);
+            reply_bulk(&r->reply, inner.argv[i]);
+            reply_names(&r->reply, command_key_flags(&inner, i),
+                        key_flag_names);
         }
     }
     return COMMAND_DONE;

@@ -30,6 +30,18 @@ const struct command commands[] = {
 
 const size_t n_commands = ARRAY_LEN(commands);
 
+const char *const command_flag_names[COMMAND_FLAGS] = {
+#define FLAG(id, name, says) [CMD_##id##_BIT] = name,
+#include "server/command/flags.def"
+#undef FLAG
+};
+
+const char *const command_category_names[COMMAND_CATEGORIES] = {
+#define CATEGORY(id, name) [CAT_##id##_BIT] = name,
+#include "server/command/categories.def"
+#undef CATEGORY
+};
+
 /* An open-addressed index of names: a power of two, at most a quarter full. */
 #define INDEX_SIZE 1024
 #define NAME_SIZE_MAX 64 /* Longer than every name in the table. */
@@ -139,7 +151,7 @@ struct key_places command_keys(const struct request *request)
     const struct command *command = request->command;
     struct key_places places = {.step = 1};
 
-    if (command->first_key == 0) {
+    if (command->first_key == 0 || (command->keys & KEY_NOT_KEY) != 0) {
         return places;
     }
     places.first = (size_t)command->first_key;
@@ -152,6 +164,17 @@ struct key_places command_keys(const struct request *request)
     return places;
 }
 
+/* SET, the only one with KEY_VARIABLE, overwrites, and with GET also reads. */
+static unsigned set_key_flags(const struct request *request)
+{
+    for (size_t i = 3; i < request->argc; i++) {
+        if (arg_is(request, i, "GET")) {
+            return KEY_RW | KEY_ACCESS | KEY_UPDATE;
+        }
+    }
+    return KEY_OW | KEY_UPDATE;
+}
+
 unsigned command_key_flags(const struct request *request, size_t place)
 {
     const struct command *command = request->command;
@@ -159,6 +182,9 @@ unsigned command_key_flags(const struct request *request, size_t place)
 
     if (of_last != 0 && command->last_key == (int)place) {
         return of_last;
+    }
+    if ((command->keys & KEY_VARIABLE) != 0) {
+        return set_key_flags(request);
     }
     return command->keys & 0xffff;
 }
@@ -176,22 +202,25 @@ void command_reply_help(struct request *request, const char *parent)
     struct reply *reply = &request->reply;
     const struct command *top = command_by_name(slice_from_string(parent));
     const size_t n = command_n_children(top);
+    struct buf line = {0};
 
     reply_array(reply, 1 + 2 * n);
-    reply_bulkf(reply,
-                "%s <subcommand> [<arg> [value] [opt] ...]. "
-                "Subcommands are:",
-                parent);
+    buf_append_upper(&line, parent);
+    buf_append_string(&line, " <subcommand> [<arg> [value] [opt] ...]. "
+                             "Subcommands are:");
+    reply_simple(reply, buf_string(&line));
     for (const struct command *c = top + 1; c <= top + n; c++) {
-        struct buf line = {0};
+        buf_clear(&line);
         buf_append_upper(&line, strchr(c->name, '|') + 1);
         if (c->syntax[0] != '\0') {
             buf_printf(&line, " %s", c->syntax);
         }
-        reply_bulk(reply, buf_slice(&line));
-        reply_bulkf(reply, "    %s", c->summary);
-        buf_destroy(&line);
+        reply_simple(reply, buf_string(&line));
+        buf_clear(&line);
+        buf_printf(&line, "    %s", c->summary);
+        reply_simple(reply, buf_string(&line));
     }
+    buf_destroy(&line);
 }
 
 void command_print_docs(struct buf *out)
@@ -212,5 +241,22 @@ void command_print_docs(struct buf *out)
         }
         buf_append_string(out, c->syntax[0] == '\0' ? "" : "`");
         buf_printf(out, " | %s |\n", c->summary);
+    }
+}
+
+void command_print_differences(struct buf *out)
+{
+    static const char *const rows[][4] = {
+#define DIFFERENCE(what, in_redis, in_bookd, why, theirs, ours) \
+    {what, in_redis, in_bookd, why},
+#include "server/command/differences.def"
+#undef DIFFERENCE
+    };
+
+    buf_append_string(out, "| what | in Redis | in bookd | why |\n"
+                           "|---|---|---|---|\n");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        buf_printf(out, "| %s | %s | %s | %s |\n", rows[i][0], rows[i][1],
+                   rows[i][2], rows[i][3]);
     }
 }

@@ -21,52 +21,54 @@ enum command_status {
 
 typedef enum command_status command_fn(struct request *request);
 
-/* Flags of a command, as COMMAND INFO names them. */
+/* Flags of a command, CMD_…, a bit each; and their names. */
 enum {
-    CMD_WRITE = 1 << 0,
-    CMD_READONLY = 1 << 1,
-    CMD_DENYOOM = 1 << 2,
-    CMD_ADMIN = 1 << 3,
-    CMD_FAST = 1 << 4,
-    CMD_NO_AUTH = 1 << 5,
-    CMD_NO_MULTI = 1 << 6, /* Cannot be queued behind MULTI. */
-    CMD_PUBSUB = 1 << 7
+#define FLAG(id, ...) CMD_##id##_BIT,
+#include "server/command/flags.def"
+#undef FLAG
+    COMMAND_FLAGS
 };
+enum {
+#define FLAG(id, ...) CMD_##id = 1 << CMD_##id##_BIT,
+#include "server/command/flags.def"
+#undef FLAG
+};
+extern const char *const command_flag_names[COMMAND_FLAGS];
+
+/* ACL categories, CAT_…, a bit each; and their names, with the '@'. */
+enum {
+#define CATEGORY(id, name) CAT_##id##_BIT,
+#include "server/command/categories.def"
+#undef CATEGORY
+    COMMAND_CATEGORIES
+};
+enum {
+#define CATEGORY(id, name) CAT_##id = 1 << CAT_##id##_BIT,
+#include "server/command/categories.def"
+#undef CATEGORY
+};
+extern const char *const command_category_names[COMMAND_CATEGORIES];
 
 /* What a command does to its keys, as the key specifications of COMMAND INFO
- * name it: one of the first four, and then perhaps more. */
+ * name it: one of the first four, and then perhaps more; or KEY_NOT_KEY. */
 enum {
     KEY_RO = 1 << 0, /* Reads it; */
     KEY_RW = 1 << 1, /* or changes it, by what is there; */
     KEY_OW = 1 << 2, /* or overwrites it, whatever is there; */
     KEY_RM = 1 << 3, /* or removes it. */
 
-    KEY_ACCESS = 1 << 4,  /* Answers, copies or depends on what it holds. */
-    KEY_UPDATE = 1 << 5,  /* Changes what it holds. */
-    KEY_INSERT = 1 << 6,  /* Adds to what it holds, and changes nothing. */
-    KEY_DELETE = 1 << 7,  /* Takes from what it holds. */
-    KEY_VARIABLE = 1 << 8 /* The options decide which of these it is. */
+    KEY_ACCESS = 1 << 4,   /* Answers, copies or depends on what it holds. */
+    KEY_UPDATE = 1 << 5,   /* Changes what it holds. */
+    KEY_INSERT = 1 << 6,   /* Adds to what it holds, and changes nothing. */
+    KEY_DELETE = 1 << 7,   /* Takes from what it holds. */
+    KEY_VARIABLE = 1 << 8, /* The options decide which of these it is. */
+
+    KEY_NOT_KEY = 1 << 9 /* It is none, though a cluster looks for it where it
+                            looks for keys: a shard channel. */
 };
 
 /* What is done to the last key, if that is something else than to the others. */
 #define KEY_LAST(flags) ((flags) << 16)
-
-/* ACL categories. */
-enum {
-    CAT_KEYSPACE = 1 << 0,
-    CAT_READ = 1 << 1,
-    CAT_WRITE = 1 << 2,
-    CAT_STRING = 1 << 3,
-    CAT_HASH = 1 << 4,
-    CAT_CONNECTION = 1 << 5,
-    CAT_ADMIN = 1 << 6,
-    CAT_DANGEROUS = 1 << 7,
-    CAT_FAST = 1 << 8,
-    CAT_SLOW = 1 << 9,
-    CAT_BOOK = 1 << 10,
-    CAT_TRANSACTION = 1 << 11,
-    CAT_PUBSUB = 1 << 12
-};
 
 /* A row of the table; all strings are static. */
 struct command {
@@ -103,18 +105,27 @@ bool command_is_child(const struct command *command,
 size_t command_n_children(const struct command *command);
 bool command_has_children(const struct command *command);
 
+/* May 'command' have 'argc' words? */
+static inline bool command_arity_fits(const struct command *command,
+                                      size_t argc)
+{
+    return command->arity >= 0 ? argc == (size_t)command->arity
+                               : argc >= (size_t)-command->arity;
+}
+
 /* Looks the command of request->argv up and sets request->command (NULL if
  * there is none, or no such subcommand) and request->class.  Does not run it.
  * Thread: the loop. */
 void command_find(struct request *request);
 
 /* Which arguments of a request are keys: 'first', 'first' + 'step', … below
- * 'end'; none if 'first' is not below 'end'. */
+ * 'end'; none if 'first' is not below 'end'.  What is KEY_NOT_KEY is none. */
 struct key_places {
     size_t first, end, step;
 };
 struct key_places command_keys(const struct request *request);
-/* What is done to the key at 'place': flags KEY_…; never KEY_LAST(). */
+/* What is done to the key at 'place' by this very request: flags KEY_…; never
+ * KEY_LAST() nor KEY_VARIABLE. */
 unsigned command_key_flags(const struct request *request, size_t place);
 
 /* Replies with the help of a container: its children with their syntax. */
@@ -122,5 +133,7 @@ void command_reply_help(struct request *request, const char *parent);
 
 /* The commands as a section of docs/protocol.md. */
 void command_print_docs(struct buf *out);
+/* Likewise where bookd differs from Redis. */
+void command_print_differences(struct buf *out);
 
 #endif

@@ -42,12 +42,6 @@ static bool is_http(const struct request *request)
     return arg_is(request, 0, "POST") || arg_is(request, 0, "Host:");
 }
 
-static bool arity_fits(const struct command *command, size_t argc)
-{
-    return command->arity >= 0 ? argc == (size_t)command->arity
-                               : argc >= (size_t)-command->arity;
-}
-
 /* Scratch larger than this is given back after the call. */
 #define SCRATCH_KEPT_BYTES ((size_t)64 << 10)
 
@@ -121,7 +115,7 @@ static enum command_status run(struct request *request)
         return refuse(request);
     }
     atomic_store_explicit(&client->last_command, command, memory_order_relaxed);
-    if (!arity_fits(command, request->argc)) {
+    if (!command_arity_fits(command, request->argc)) {
         return refuse(request);
     }
     if (transaction_is_open(client) && !ends_queue(command)) {

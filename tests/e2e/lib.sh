@@ -234,6 +234,25 @@ bookd_fails() {
     equal "$1" "$status" "exit status of bookd ${*:3}"
 }
 
+# start_redis ARG...: a redis-server to compare with, as 'redis_pid' on
+# 'redis_port'; the test that starts it kills it.
+redis_pid=
+redis_port=
+start_redis() {
+    local line redis_log last=
+    while :; do
+        redis_port=$((12000 + SRANDOM % 20000))
+        exec {redis_log}< <(exec redis-server --port "$redis_port" \
+            --bind 127.0.0.1 --save '' --dir "$dir" "$@" 2>&1)
+        redis_pid=$!
+        while IFS= read -r -t "$PATIENCE" -u "$redis_log" line; do
+            last=$line
+            [[ $line == *'eady to accept connections'* ]] && return
+        done
+        [[ $last == *"in use"* ]] || fail "redis-server did not start: $last"
+    done
+}
+
 # ---- clients ----
 
 # cli WORD...: redis-cli, values as they are.
@@ -361,7 +380,7 @@ run_one() {
     dir=$work/$1
     mkdir "$dir"
     cd "$dir" || exit 1
-    trap '[ -z "$pid" ] || kill -s KILL "$pid" 2>/dev/null' EXIT
+    trap 'kill -s KILL $pid $redis_pid 2>/dev/null' EXIT
     "$1"
     [ -z "$pid" ] || stop_bookd
 }

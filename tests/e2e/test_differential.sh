@@ -7,22 +7,6 @@ needs redis-server redis-cli python3
 # How many commands each; 1000000 takes a few minutes.
 : "${DIFFERENTIAL_COMMANDS:=6000}"
 
-# On a port that was free just now; tried again if somebody took it.
-start_redis() {
-    local line last=
-    while :; do
-        redis_port=$((20000 + RANDOM % 12000))
-        exec {redis_log}< <(exec redis-server --port "$redis_port" \
-            --bind 127.0.0.1 --save '' --appendonly no --dir "$dir" 2>&1)
-        redis_pid=$!
-        while IFS= read -r -t "$PATIENCE" -u "$redis_log" line; do
-            last=$line
-            [[ $line == *'Ready to accept'* ]] && return
-        done
-        [[ $last == *"in use"* ]] || fail "redis-server did not start: $last"
-    done
-}
-
 # same RESP WAY: with plain keys written that way.
 same() {
     start_redis
