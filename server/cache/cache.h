@@ -33,9 +33,10 @@
 struct cache;
 
 enum copy_kind {
-    COPY_STRING,  /* A plain value: the bytes themselves. */
-    COPY_RECORD,  /* A row, as lookup/record encodes it. */
-    COPY_NEGATIVE /* "The store has no such row"; no bytes. */
+    COPY_STRING, /* A plain value: the bytes themselves. */
+    COPY_HASH,   /* A plain value: fields, as lookup/hash_value encodes them. */
+    COPY_RECORD, /* A row, as lookup/record encodes it. */
+    COPY_NEGATIVE, /* "The store has no such row"; no bytes. */
 };
 
 /* Where a copy came from. */

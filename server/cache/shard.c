@@ -117,7 +117,7 @@ static void drop(struct shard *s, struct entry *e) REQUIRES(s->lock)
 
 static void note_expired(const struct shard *s, const struct entry *e)
 {
-    if (e->kind == COPY_STRING) {
+    if (e->kind == COPY_STRING || e->kind == COPY_HASH) {
         losses_note(s->losses, entry_key(e), CACHE_EXPIRED);
     }
 }

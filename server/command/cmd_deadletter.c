@@ -304,7 +304,7 @@ static struct slice keep(struct work *w, struct slice s)
 static void take(void *arg, const struct dead_letter *letter)
 {
     struct work *w = arg;
-    const bool is_row = letter->mapping != NULL;
+    const bool is_hash = letter->mapping != NULL || letter->type == PLAIN_HASH;
     const bool deletes =
         letter->op == STORE_DELETE_PLAIN || letter->op == STORE_DELETE_ROW;
     size_t bytes = letter->key.size + letter->value.size;
@@ -326,12 +326,13 @@ static void take(void *arg, const struct dead_letter *letter)
                                 .fields = w->fields,
                                 .n_fields = letter->n_fields,
                                 .expires_ms = letter->expires_ms,
-                                .event = deletes  ? "del"
-                                         : is_row ? "hset"
-                                                  : "set",
-                                .class = deletes  ? CHANGE_GENERIC
-                                         : is_row ? CHANGE_HASH
-                                                  : CHANGE_STRING};
+                                .type = letter->type,
+                                .event = deletes   ? "del"
+                                         : is_hash ? "hset"
+                                                   : "set",
+                                .class = deletes   ? CHANGE_GENERIC
+                                         : is_hash ? CHANGE_HASH
+                                                   : CHANGE_STRING};
 }
 
 static void on_retried(void *arg, const struct update_outcome *outcome)

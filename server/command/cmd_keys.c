@@ -39,8 +39,8 @@ enum command_status cmd_exists(struct request *r)
 static void answer_type(struct request *r, const struct answer *a)
 {
     reply_simple(&r->reply, a->outcome != LOOKUP_FOUND ? "none"
-                            : a->mapping != NULL       ? "hash"
-                                                       : "string");
+                            : a->kind == COPY_STRING   ? "string"
+                                                       : "hash");
 }
 
 enum command_status cmd_type(struct request *r)

@@ -42,6 +42,7 @@ static void on_found(void *context, const struct present *now)
         .outcome = now->kind == COPY_NEGATIVE ? LOOKUP_MISS : LOOKUP_FOUND,
         .source = LOOKUP_STORE,
         .mapping = now->mapping,
+        .kind = now->kind,
         .expires_ms = now->expires_ms};
     member->at = r->found.size;
     member->size = 0;

@@ -247,7 +247,7 @@ static void on_row(struct store_read *read, const struct store_row *row)
         f->copy.kind = COPY_RECORD;
         f->err = record_encode(row, &f->bytes);
     } else {
-        f->copy.kind = COPY_STRING;
+        f->copy.kind = flight_kind_of(row->type);
         f->copy.expires_ms = row->expires_ms;
         f->err = buf_try_append_slice(&f->bytes, row->columns[0].bytes)
                      ? ERR_OK

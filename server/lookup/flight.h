@@ -46,6 +46,12 @@ enum winner {
     WINNER_CALLER    /* Nobody is interested any more. */
 };
 
+/* What the cache calls a value that the store gives this type. */
+static inline enum copy_kind flight_kind_of(enum plain_type type)
+{
+    return type == PLAIN_HASH ? COPY_HASH : COPY_STRING;
+}
+
 struct config;
 struct flight;
 struct flights;

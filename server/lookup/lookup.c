@@ -196,6 +196,7 @@ static void answer_from_copy(struct answer *answer, enum outcome how,
     answer->outcome = copy->kind == COPY_NEGATIVE ? LOOKUP_MISS : LOOKUP_FOUND;
     answer->how = how;
     answer->source = LOOKUP_CACHE;
+    answer->kind = copy->kind;
     answer->bytes = bytes;
     /* Another thread may have filled it since 'now_us'. */
     answer->age_us = now_us > copy->filled_us ? now_us - copy->filled_us : 0;
@@ -571,6 +572,7 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
                     flights_changed(lookup->flights, key, q.hash,
                                     seen_version(&probe));
             answer->outcome = LOOKUP_MISS;
+            answer->kind = COPY_NEGATIVE;
             answer->how = OUTCOME_impossible;
         } else if (tries > TRIES_MAX) {
             answer_failed(answer, ERR_NOMEM);

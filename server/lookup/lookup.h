@@ -57,8 +57,8 @@ struct answer {
     enum lookup_source source;
     enum err err;                  /* LOOKUP_FAILED. */
     const struct mapping *mapping; /* Of the key; NULL for a plain key. */
-    struct slice bytes;            /* LOOKUP_FOUND: a plain value, or a record
-                                      (record.h). */
+    enum copy_kind kind;           /* Of 'bytes'; COPY_NEGATIVE: none. */
+    struct slice bytes;            /* LOOKUP_FOUND: as the cache keeps them. */
     int64_t age_us;     /* Of the copy when it answered; 0 from the store. */
     int64_t took_us;    /* From the caller's start to the answer. */
     int64_t expires_ms; /* Plain keys: wall clock; 0: never. */

@@ -244,6 +244,7 @@ static void write_what(struct member *m, const struct update *u)
     m->write.fields = u->fields;
     m->write.n_fields = u->n_fields;
     m->write.expires_ms = u->expires_ms;
+    m->write.type = u->type;
     m->event = u->event;
 }
 

@@ -61,6 +61,7 @@ struct update {
     const struct slice *fields; /* STORE_SET_COLUMNS: name, value, … */
     size_t n_fields;            /* Names and values together. */
     int64_t expires_ms;         /* STORE_PUT_PLAIN: wall clock; 0: never. */
+    enum plain_type type;       /* STORE_PUT_PLAIN: what 'value' is. */
 
     /* What listeners are told if it changed something: "set", "hset". */
     const char *event;
@@ -69,8 +70,8 @@ struct update {
     void *context; /* Of the two functions; both may be NULL. */
     /* Looks at what is there and may change what will be done, which
      * '*update' says: a copy that is his until he returns: 'op' to another
-     * one or to STORE_READ for nothing, 'value', 'fields', 'expires_ms',
-     * 'event'.  New bytes go to 'room' or lie in the context.  An error (of
+     * one or to STORE_READ for nothing, 'value', 'type', 'fields',
+     * 'expires_ms', 'event'.  New bytes go to 'room' or lie in the context.  An error (of
      * those of engine_is_own_fault()) fails this update with the sentence in
      * 'detail'.  Any thread; perhaps several times, of which the last counts;
      * it takes no locks and does not wait. */

@@ -139,7 +139,7 @@ static bool carry_out(struct member *m, const struct present *now)
     case STORE_READ:
         return true;
     case STORE_PUT_PLAIN:
-        m->after.kind = COPY_STRING;
+        m->after.kind = flight_kind_of(m->write.type);
         m->after.bytes = m->write.value;
         m->after.expires_ms = m->write.expires_ms;
         count(m, now);

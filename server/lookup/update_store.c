@@ -39,7 +39,7 @@ static enum err present_of(struct member *m, const struct store_row *row,
         return ERR_OK;
     }
     if (row->mapping == NULL) {
-        present->kind = COPY_STRING;
+        present->kind = flight_kind_of(row->type);
         present->bytes = row->columns[0].bytes;
         present->expires_ms = row->expires_ms;
         return ERR_OK;
@@ -146,7 +146,7 @@ static struct copy copy_of(const struct member *m, struct slice *bytes)
 
     *bytes = SLICE("");
     if (m->write.op == STORE_PUT_PLAIN) {
-        copy.kind = COPY_STRING;
+        copy.kind = flight_kind_of(m->write.type);
         copy.expires_ms = m->write.expires_ms;
         *bytes = m->write.value;
     } else if (m->has_row && m->write.op != STORE_DELETE_ROW) {

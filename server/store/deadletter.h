@@ -35,6 +35,7 @@ struct dead_letter {
     const struct slice *fields; /* Name, value, name, value, … */
     size_t n_fields;            /* Names and values together. */
     int64_t expires_ms;
+    enum plain_type type;
     struct slice detail; /* Why it could not be written, in a sentence. */
 };
 

@@ -396,9 +396,10 @@ size_t sqlite_widest(const struct mappings *mappings)
 
 static enum err prepare_reads(struct engine_reader *reader, struct buf *detail)
 {
-    static const char plain[] = "SELECT value, expires_ms FROM bookd_plain "
-                                "WHERE key = ?1 "
-                                "AND (expires_ms IS NULL OR expires_ms > ?2)";
+    static const char plain[] =
+        "SELECT value, expires_ms, type FROM bookd_plain "
+        "WHERE key = ?1 "
+        "AND (expires_ms IS NULL OR expires_ms > ?2)";
     struct buf sql = {0};
     enum err err = sqlite_table_exists(reader->db, "bookd_plain",
                                        &reader->has_plain, detail);
@@ -560,6 +561,7 @@ static enum err give_row(struct engine_reader *reader, struct store_read *read,
     }
     if (read->mapping == NULL) {
         row.expires_ms = sqlite3_column_int64(statement, 1);
+        row.type = sqlite_plain_type(statement, 2);
         *found = true;
     } else {
         *found = sqlite_row_is(read->mapping, row.columns, read->key);

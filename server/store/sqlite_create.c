@@ -7,6 +7,7 @@
  *
  *     1   bookd_plain, books
  *     2   and the log of plain keys, dead letters, the change feed of books
+ *     3   and the type of plain keys
  *
  * All of this runs in a transaction of the caller's, so that a crash leaves
  * all of it or none.
@@ -20,12 +21,13 @@
 
 /* The ids of bookd_plain are what cursors of walks speak of; declared, so that
  * VACUUM leaves them alone. */
-#define PLAIN_TABLE                                         \
-    "CREATE TABLE bookd_plain("                             \
-    "    id INTEGER PRIMARY KEY,"                           \
-    "    key BLOB NOT NULL UNIQUE,"                         \
-    "    value BLOB NOT NULL,"                              \
-    "    expires_ms INTEGER" /* Wall clock; NULL: never. */ \
+#define PLAIN_TABLE                                          \
+    "CREATE TABLE bookd_plain("                              \
+    "    id INTEGER PRIMARY KEY,"                            \
+    "    key BLOB NOT NULL UNIQUE,"                          \
+    "    value BLOB NOT NULL,"                               \
+    "    expires_ms INTEGER," /* Wall clock; NULL: never. */ \
+    "    type TEXT"           /* 'hash'; NULL: a string. */  \
     ")"
 
 #define PLAIN_INDEX                                               \
@@ -59,8 +61,10 @@ static const char version_2_sql[] =
     "    op TEXT NOT NULL,"
     "    write BLOB NOT NULL,"
     "    error TEXT NOT NULL"
-    ") STRICT;"
-    "UPDATE bookd_meta SET value = '2' WHERE name = 'schema_version';";
+    ") STRICT;";
+
+static const char version_3_sql[] =
+    "UPDATE bookd_meta SET value = '3' WHERE name = 'schema_version';";
 
 static const struct {
     int id;
@@ -152,7 +156,28 @@ enum err sqlite_create(struct sqlite3 *db, bool seed, struct buf *detail)
 
 enum err sqlite_upgrade(struct sqlite3 *db, struct buf *detail)
 {
-    return sqlite_run(db, version_2_sql, detail);
+    enum err err = sqlite_run(db, version_2_sql, detail);
+
+    if (err == ERR_OK) {
+        err = sqlite_upgrade_plain(db, detail);
+    }
+    return err == ERR_OK ? sqlite_run(db, version_3_sql, detail) : err;
+}
+
+enum err sqlite_upgrade_plain(struct sqlite3 *db, struct buf *detail)
+{
+    bool found = false;
+    int64_t n = 0;
+    const enum err err =
+        query_number(db,
+                     "SELECT count(*) FROM pragma_table_info('bookd_plain') "
+                     "WHERE name = 'type'",
+                     &found, &n, detail);
+
+    return err != ERR_OK || n > 0
+               ? err
+               : sqlite_run(db, "ALTER TABLE bookd_plain ADD COLUMN type TEXT",
+                            detail);
 }
 
 enum err sqlite_create_plain(struct sqlite3 *db, struct buf *detail)

@@ -47,6 +47,7 @@ enum err sqlite_plain_decide(struct engine_writer *writer,
     if (code == SQLITE_ROW) {
         struct store_row now = sqlite_row(get, NULL, writer->columns);
         now.expires_ms = sqlite3_column_int64(get, 1);
+        now.type = sqlite_plain_type(get, 2);
         err = sqlite_row_failed(writer->db, detail);
         err = err == ERR_OK ? show(write, &now, detail) : err;
     } else if (code == SQLITE_DONE) {

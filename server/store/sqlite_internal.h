@@ -296,7 +296,7 @@ enum err sqlite_index_is_of_key(struct sqlite3 *db,
 /* ---- sqlite_create.c ---- */
 
 /* Of the tables that bookd makes in a file of its own; grows with them. */
-#define SQLITE_SCHEMA_VERSION 2
+#define SQLITE_SCHEMA_VERSION 3
 
 enum sqlite_contents { CONTENTS_NOTHING, CONTENTS_OURS, CONTENTS_OTHERS };
 
@@ -306,13 +306,17 @@ enum err sqlite_look_inside(struct sqlite3 *db, enum sqlite_contents *contents,
                             int64_t *version, struct buf *detail);
 
 /* Inside a transaction of the caller's: all tables of a new file; those that a
- * file of version 1 lacks; the one for plain keys in a file of others. */
+ * file of an older version lacks; the one for plain keys in a file of others. */
 NODISCARD
 enum err sqlite_create(struct sqlite3 *db, bool seed, struct buf *detail);
 NODISCARD
 enum err sqlite_upgrade(struct sqlite3 *db, struct buf *detail);
 NODISCARD
 enum err sqlite_create_plain(struct sqlite3 *db, struct buf *detail);
+/* Adds to the table of plain keys, which is there, the columns that it lacks.
+ * That table is bookd's own in whatever file it stands. */
+NODISCARD
+enum err sqlite_upgrade_plain(struct sqlite3 *db, struct buf *detail);
 
 /* ---- sqlite_feed.c ---- */
 
@@ -453,6 +457,10 @@ enum err sqlite_row_decide(struct engine_writer *writer,
 /* Without the table of plain keys there are no statements. */
 NODISCARD
 enum err sqlite_plain_prepare(struct engine_writer *writer, struct buf *detail);
+/* The column 'type': NULL, or 'hash'. */
+void sqlite_bind_plain_type(struct sqlite3_stmt *statement, int index,
+                            enum plain_type type);
+enum plain_type sqlite_plain_type(struct sqlite3_stmt *statement, int column);
 NODISCARD
 enum err sqlite_plain_write(struct engine_writer *writer,
                             struct store_write *write, struct buf *detail);

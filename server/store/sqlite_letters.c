@@ -44,7 +44,8 @@ enum err sqlite_letter_put(struct engine_writer *writer,
                                       .value = letter->value,
                                       .fields = letter->fields,
                                       .n_fields = letter->n_fields,
-                                      .expires_ms = letter->expires_ms};
+                                      .expires_ms = letter->expires_ms,
+                                      .type = letter->type};
     struct buf code = {0};
 
     if (writer->letter_put == NULL) {
@@ -105,6 +106,7 @@ static bool take_letter(struct engine_writer *writer,
         .fields = write.fields,
         .n_fields = write.n_fields,
         .expires_ms = write.expires_ms,
+        .type = write.type,
         .detail = bytes_of(statement, 3),
     };
     if (write.op == STORE_PUT_ROW || write.op == STORE_SET_COLUMNS ||

@@ -44,7 +44,7 @@ enum err sqlite_log_prepare(struct engine_writer *w, struct buf *detail)
         {"INSERT INTO bookd_log(seq, writes) VALUES(?1, ?2)", &w->log_append},
         {"DELETE FROM bookd_log WHERE seq <= ?1", &w->log_trim},
         {"SELECT id FROM bookd_plain WHERE key = ?1", &w->log_find},
-        {"UPDATE bookd_plain SET value = ?3, expires_ms = ?4 "
+        {"UPDATE bookd_plain SET value = ?3, expires_ms = ?4, type = ?5 "
          "WHERE id = ?1 AND key = ?2",
          &w->log_put},
     };
@@ -138,6 +138,7 @@ enum err sqlite_log_put(struct engine_writer *writer,
     if (write->expires_ms != 0) {
         sqlite3_bind_int64(put, 4, write->expires_ms);
     }
+    sqlite_bind_plain_type(put, 5, write->type);
     const enum err err = sqlite_execute(writer->db, put, detail);
     *found = err == ERR_OK && sqlite3_changes64(writer->db) > 0;
     return err;

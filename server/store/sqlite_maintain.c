@@ -61,6 +61,7 @@ static enum err install_plain(struct sqlite3 *db, struct buf *report,
     enum err err = sqlite_table_exists(db, "bookd_plain", &exists, detail);
 
     if (err == ERR_OK && exists) {
+        err = sqlite_upgrade_plain(db, detail);
         buf_append_string(report, "the table bookd_plain is there already\n");
     } else if (err == ERR_OK) {
         err = sqlite_create_plain(db, detail);

@@ -14,21 +14,38 @@
 /* Expired keys taken out by one transaction: no more than it wrote itself. */
 #define PURGE_KEYS "64"
 
+void sqlite_bind_plain_type(struct sqlite3_stmt *statement, int index,
+                            enum plain_type type)
+{
+    if (type == PLAIN_HASH) {
+        sqlite_bind_text(statement, index, SLICE("hash"));
+    } else {
+        sqlite3_bind_null(statement, index);
+    }
+}
+
+enum plain_type sqlite_plain_type(struct sqlite3_stmt *statement, int column)
+{
+    return sqlite3_column_type(statement, column) == SQLITE_NULL ? PLAIN_STRING
+                                                                 : PLAIN_HASH;
+}
+
 enum err sqlite_plain_prepare(struct engine_writer *w, struct buf *detail)
 {
     const struct {
         const char *sql;
         struct sqlite3_stmt **statement;
     } statements[] = {
-        {"SELECT value, expires_ms FROM bookd_plain WHERE key = ?1 "
+        {"SELECT value, expires_ms, type FROM bookd_plain WHERE key = ?1 "
          "AND (expires_ms IS NULL OR expires_ms > ?2)",
          &w->plain_get},
-        {"UPDATE bookd_plain SET value = ?2, expires_ms = ?3 WHERE key = ?1 "
-         "AND (expires_ms IS NULL OR expires_ms > ?4)",
+        {"UPDATE bookd_plain SET value = ?2, expires_ms = ?3, type = ?4 "
+         "WHERE key = ?1 AND (expires_ms IS NULL OR expires_ms > ?5)",
          &w->plain_update},
-        {"INSERT INTO bookd_plain(key, value, expires_ms) VALUES(?1, ?2, ?3) "
-         "ON CONFLICT(key) DO UPDATE "
-         "SET value = excluded.value, expires_ms = excluded.expires_ms",
+        {"INSERT INTO bookd_plain(key, value, expires_ms, type) "
+         "VALUES(?1, ?2, ?3, ?4) ON CONFLICT(key) DO UPDATE SET value = "
+         "excluded.value, expires_ms = excluded.expires_ms, type = "
+         "excluded.type",
          &w->plain_insert},
         {"DELETE FROM bookd_plain WHERE key = ?1 "
          "AND (expires_ms IS NULL OR expires_ms > ?2)",
@@ -41,6 +58,9 @@ enum err sqlite_plain_prepare(struct engine_writer *w, struct buf *detail)
     bool exists;
     enum err err = sqlite_table_exists(w->db, "bookd_plain", &exists, detail);
 
+    if (err == ERR_OK && exists) {
+        err = sqlite_upgrade_plain(w->db, detail);
+    }
     for (size_t i = 0; exists && i < ARRAY_LEN(statements) && err == ERR_OK;
          i++) {
         err = sqlite_prepare(w->db, statements[i].sql, statements[i].statement,
@@ -72,8 +92,9 @@ static enum err put(struct engine_writer *writer, struct store_write *write,
         if (write->expires_ms != 0) {
             sqlite3_bind_int64(attempts[i], 3, write->expires_ms);
         }
+        sqlite_bind_plain_type(attempts[i], 4, write->type);
         if (attempts[i] == writer->plain_update) {
-            sqlite3_bind_int64(attempts[i], 4, now_ms);
+            sqlite3_bind_int64(attempts[i], 5, now_ms);
         }
         const enum err err = sqlite_execute(writer->db, attempts[i], detail);
         if (err != ERR_OK) {
@@ -91,7 +112,8 @@ static enum err put(struct engine_writer *writer, struct store_write *write,
         const struct store_column column = {.type = COLUMN_BLOB,
                                             .bytes = write->value};
         const struct store_row row = {.columns = &column,
-                                      .expires_ms = write->expires_ms};
+                                      .expires_ms = write->expires_ms,
+                                      .type = write->type};
         write->row(write, &row);
     }
     return ERR_OK;

@@ -101,6 +101,7 @@ static void give_plain_key(struct page *page, struct sqlite3_stmt *statement)
                                    ? INT64_MAX
                                    : sqlite3_column_int64(statement, 2);
 
+    page->walk->type = sqlite_plain_type(statement, 3);
     if (expires_ms > page->now_ms) {
         page->walk->key(page->walk, slice_make(size == 0 ? "" : data, size));
     }
@@ -554,7 +555,7 @@ static enum err prepare_mapping(struct engine_reader *reader,
 static enum err prepare_plain(struct engine_reader *reader, struct buf *detail)
 {
     const enum err err = sqlite_prepare(reader->db,
-                                        "SELECT id, key, expires_ms "
+                                        "SELECT id, key, expires_ms, type "
                                         "FROM bookd_plain "
                                         "WHERE id >= ?1 ORDER BY id",
                                         &reader->plain_scan, detail);

@@ -9,8 +9,9 @@
  *     ours, of an older version  brought up to date in one transaction
  *     ours, of a newer version   ERR_STORE_VERSION
  *     anybody else's             used as it is, if that is possible: nothing is
- *                                added to it but by the functions at the end,
- *                                which the administrator calls
+ *                                added to it but on its administrator's request
+ *                                (sqlite_maintain.c); what was added so is
+ *                                brought up to date
  *
  * And the mappings are completed by what the tables are (sqlite_mapping.c).
  *
@@ -242,7 +243,7 @@ static enum err make_current(struct sqlite3 *db,
         err =
             complete_mappings(db, options, contents == CONTENTS_OTHERS, detail);
     }
-    return err == ERR_OK && (is_new || is_old)
+    return err == ERR_OK && (is_new || (is_old && version < 2))
                ? install_own_feed(db, options, detail)
                : err;
 }
@@ -270,6 +271,17 @@ static enum err in_transaction(struct sqlite3 *db,
     return err;
 }
 
+/* The table of plain keys, which an older bookd has made at its
+ * administrator's request. */
+static enum err upgrade_foreign(struct sqlite3 *db, struct buf *detail)
+{
+    bool has_plain = false;
+    const enum err err =
+        sqlite_table_exists(db, "bookd_plain", &has_plain, detail);
+
+    return err == ERR_OK && has_plain ? sqlite_upgrade_plain(db, detail) : err;
+}
+
 static enum err check_contents(struct sqlite3 *db, const char *path,
                                const struct engine_options *options,
                                struct buf *detail)
@@ -295,6 +307,9 @@ static enum err check_contents(struct sqlite3 *db, const char *path,
     }
     if (err == ERR_OK && contents != CONTENTS_OTHERS) {
         err = use_log(db, detail);
+    }
+    if (err == ERR_OK && contents == CONTENTS_OTHERS) {
+        err = upgrade_foreign(db, detail);
     }
     if (err == ERR_OK) {
         sqlite_feed_complain(db, mappings_of(options));

@@ -48,12 +48,19 @@ struct store_column {
     struct slice bytes;
 };
 
+/* What the value of a plain key is. */
+enum plain_type {
+    PLAIN_STRING, /* Bytes. */
+    PLAIN_HASH /* Fields, as hash_value.h encodes them; bytes to the store. */
+};
+
 /* A row of a mapped table, or the value of a plain key (mapping == NULL: one
  * column, a blob).  Valid during the callback only. */
 struct store_row {
     const struct mapping *mapping;
     const struct store_column *columns; /* mapping->n_columns, or 1. */
     int64_t expires_ms;                 /* Plain keys: wall clock; 0: never. */
+    enum plain_type type;               /* Plain keys. */
 };
 
 /* ---- point reads ---- */
@@ -133,6 +140,7 @@ struct store_write {
     const struct slice *fields; /* name, value, name, value, … */
     size_t n_fields;            /* Names and values together. */
     int64_t expires_ms;         /* STORE_PUT_PLAIN; 0: never. */
+    enum plain_type type;       /* STORE_PUT_PLAIN: what 'value' is. */
     bool deferred; /* Nobody waits: commit within behind-interval. */
 
     /* STORE_GROUP: the members, in order, in one transaction: all of them or
@@ -146,8 +154,8 @@ struct store_write {
     /* May be NULL.  Called in the transaction, on the writer's thread, with
      * what is there now (NULL: nothing, as for an expired key) before the write
      * is carried out, which it may change: 'op' to another of the same kind of
-     * key or to STORE_READ for nothing, 'value', 'fields', 'expires_ms'.  What
-     * these point to lives until done().  An error, which must be one of
+     * key or to STORE_READ for nothing, 'value', 'type', 'fields',
+     * 'expires_ms'.  What these point to lives until done().  An error, which must be one of
      * engine_is_own_fault(), fails this write alone, with the sentence in
      * 'detail'.  Called again, from the write as it was submitted, if the
      * transaction had to be repeated.  Of a group: called first, with NULL; an
@@ -233,7 +241,8 @@ struct store_walk {
      * left out. */
     void (*key)(struct store_walk *walk, struct slice key);
     void (*done)(struct store_walk *walk, enum err err);
-    int64_t n_keys; /* Out, STORE_COUNT. */
+    enum plain_type type; /* Out, while key() is told of a plain key. */
+    int64_t n_keys;       /* Out, STORE_COUNT. */
 
     /* Private to the store. */
     struct pool_job job;

@@ -6,6 +6,7 @@
 
 #define HEAD_BYTES 21
 #define NULL_SIZE UINT32_C(0xffffffff)
+#define HASH_BIT 0x80U /* Of the byte that is the operation. */
 
 static char *put_number(char *to, uint64_t number, size_t bytes)
 {
@@ -42,7 +43,8 @@ void write_encode(struct buf *out, const struct store_write *write,
 
     assert(key.size <= WRITE_CODE_BYTES_MAX);
     assert(write->value.size <= WRITE_CODE_BYTES_MAX);
-    to = put_number(to, (uint64_t)write->op, 1);
+    to = put_number(to, write->op | (write->type == PLAIN_HASH ? HASH_BIT : 0),
+                    1);
     to = put_number(to, (uint64_t)write->expires_ms, 8);
     to = put_number(to, write->n_fields, 4);
     to = put_number(to, key.size, 4);
@@ -100,11 +102,16 @@ bool write_decode(struct slice *code, struct store_write *write,
 {
     struct slice head;
 
-    if (!take(code, HEAD_BYTES, &head) || !is_encoded(head.data[0] & 0xffU)) {
+    if (!take(code, HEAD_BYTES, &head)) {
+        return false;
+    }
+    const uint64_t op = get_number(head.data, 1);
+    if (!is_encoded(op & ~(uint64_t)HASH_BIT)) {
         return false;
     }
     *write = (struct store_write){
-        .op = (enum store_op)head.data[0],
+        .op = (enum store_op)(op & ~(uint64_t)HASH_BIT),
+        .type = (op & HASH_BIT) != 0 ? PLAIN_HASH : PLAIN_STRING,
         .expires_ms = (int64_t)get_number(head.data + 1, 8),
         .n_fields = (size_t)get_number(head.data + 9, 4),
     };

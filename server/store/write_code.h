@@ -5,7 +5,8 @@
  *     op:1 expires_ms:8 n_fields:4 key_size:4 value_size:4 key value
  *     field_size:4 (2^32 - 1 for NULL) field …
  *
- * all numbers little-endian, so that a database can be moved to any machine.
+ * all numbers little-endian, so that a database can be moved to any machine.  The
+ * highest bit of 'op' says that the value is a hash (PLAIN_HASH).
  * In the log STORE_READ says "what the table has of this key is newer than what
  * stands before".
  *

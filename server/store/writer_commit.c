@@ -44,6 +44,7 @@ struct store_submitted {
     const struct slice *fields;
     size_t n_fields;
     int64_t expires_ms;
+    enum plain_type type;
     store_decide_fn *decide;
 };
 
@@ -113,6 +114,7 @@ static void restore(struct store_write *write)
         write->fields = was->fields;
         write->n_fields = was->n_fields;
         write->expires_ms = was->expires_ms;
+        write->type = was->type;
     } else if (write->decide != NULL) {
         write->submitted = xmalloc(sizeof(*write->submitted));
         *write->submitted =
@@ -121,6 +123,7 @@ static void restore(struct store_write *write)
                                      .fields = write->fields,
                                      .n_fields = write->n_fields,
                                      .expires_ms = write->expires_ms,
+                                     .type = write->type,
                                      .decide = write->decide};
         write->decide = note_decision;
     }

@@ -28,6 +28,7 @@ static struct dead_letter letter_of(const struct store_write *write,
                                 .fields = write->fields,
                                 .n_fields = write->n_fields,
                                 .expires_ms = write->expires_ms,
+                                .type = write->type,
                                 .detail = slice_from_string(why)};
 }
 

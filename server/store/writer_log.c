@@ -92,7 +92,8 @@ static enum err show_newest(struct store_write *write,
     const struct store_column column = {.type = COLUMN_BLOB,
                                         .bytes = newest->value};
     const struct store_row row = {.columns = &column,
-                                  .expires_ms = newest->expires_ms};
+                                  .expires_ms = newest->expires_ms,
+                                  .type = newest->type};
 
     *existed = newest->op == STORE_PUT_PLAIN && !is_expired(newest);
     return show(write, *existed ? &row : NULL, detail);
@@ -133,7 +134,8 @@ static void tell(struct store_write *write)
     const struct store_column column = {.type = COLUMN_BLOB,
                                         .bytes = write->value};
     const struct store_row row = {.columns = &column,
-                                  .expires_ms = write->expires_ms};
+                                  .expires_ms = write->expires_ms,
+                                  .type = write->type};
 
     if (write->op == STORE_PUT_PLAIN && write->row != NULL &&
         !is_expired(write)) {
@@ -229,7 +231,8 @@ enum err writer_log_put(struct store_writer *w, const struct store_write *write)
     struct store_write plain = {.op = write->op,
                                 .key = write->key,
                                 .value = write->value,
-                                .expires_ms = write->expires_ms};
+                                .expires_ms = write->expires_ms,
+                                .type = write->type};
 
     return w->with.engine->apply(w->connection, &plain, &w->detail);
 }

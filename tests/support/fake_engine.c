@@ -364,6 +364,7 @@ static enum err change(struct fake_store *fake, struct store_write *write,
         row = fake_row_new(NULL, key);
         fake_row_set(&row->values[0], COLUMN_BLOB, write->value);
         row->expires_ms = write->expires_ms;
+        row->type = write->type;
         put_pending(fake, row);
         break;
     case STORE_PUT_ROW:

@@ -151,6 +151,7 @@ struct fake_row *fake_row_copy(const struct fake_row *row)
     }
     copy->absent = row->absent;
     copy->expires_ms = row->expires_ms;
+    copy->type = row->type;
     return copy;
 }
 
@@ -173,7 +174,8 @@ struct store_row fake_row_show(const struct fake_row *row,
     }
     return (struct store_row){.mapping = row->mapping,
                               .columns = columns,
-                              .expires_ms = row->expires_ms};
+                              .expires_ms = row->expires_ms,
+                              .type = row->type};
 }
 
 /* ---- values from outside ---- */

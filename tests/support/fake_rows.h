@@ -36,6 +36,7 @@ struct fake_row {
     const struct mapping *mapping; /* NULL: a plain key, one value. */
     struct fake_value values[FAKE_COLUMNS_MAX];
     int64_t expires_ms;
+    enum plain_type type; /* Plain keys. */
 };
 
 /* A copy of the bytes, with a NUL behind them; of the caller. */

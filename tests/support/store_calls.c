@@ -150,6 +150,7 @@ static void asked_row(struct store_read *read, const struct store_row *row)
 
     a->n_rows++;
     a->expires_ms = row->expires_ms;
+    a->type = row->type;
     show_row(row, &a->row);
 }
 

@@ -53,6 +53,7 @@ struct asked {
     enum err err;       /* Once ended. */
     struct buf row;     /* Once ended. */
     int64_t expires_ms;
+    enum plain_type type;
     int64_t done_us; /* clock_now_us() at done(). */
 };
 

@@ -494,6 +494,37 @@ static void put_until(struct written *w, const char *key, int64_t expires_ms)
     assert_int_equal(w->err, ERR_OK);
 }
 
+/* Puts 'key' as 'type' and returns the type that it is read with. */
+static enum plain_type put_as(const char *key, enum plain_type type)
+{
+    struct written w;
+    struct asked a;
+
+    written_init(&w, key, "value");
+    w.write.type = type;
+    assert_int_equal(written_start(bed.store, &w), ERR_OK);
+    written_wait(&w);
+    assert_int_equal(w.err, ERR_OK);
+    written_destroy(&w);
+    ask(bed.store, &a, key);
+    asked_wait(&a);
+    assert_int_equal(a.n_rows, 1);
+    const enum plain_type read = a.type;
+    asked_destroy(&a);
+    return read;
+}
+
+static void test_the_type_of_a_plain_key_is_the_last_one_put(void **state)
+{
+    (void)state;
+    assert_int_equal(put_as("k", PLAIN_STRING), PLAIN_STRING);
+    assert_int_equal(put_as("k", PLAIN_HASH), PLAIN_HASH);
+    assert_int_equal(put_as("k", PLAIN_STRING), PLAIN_STRING);
+    assert_int_equal(put_as("new", PLAIN_HASH), PLAIN_HASH);
+    assert_int_equal(outsider_count("bookd_plain WHERE type = 'hash'"), 1);
+    assert_int_equal(outsider_count("bookd_plain WHERE type IS NULL"), 1);
+}
+
 static void test_an_expired_key_is_no_key(void **state)
 {
     const int64_t expires_ms = clock_wall_ms() + 100;
@@ -918,6 +949,7 @@ int main(void)
         CASE(test_writes_survive_a_restart_and_seeds_do_not_return),
         CASE(test_a_plain_key_holds_any_bytes),
         CASE(test_plain_puts_tell_new_from_old),
+        CASE(test_the_type_of_a_plain_key_is_the_last_one_put),
         MANUAL(test_an_expired_key_is_no_key),
         MANUAL(test_a_key_written_expired_has_no_row),
         MANUAL(test_expired_keys_are_taken_out_by_later_writes),

@@ -281,6 +281,24 @@ static void test_plain_keys_are_installed_in_a_file_of_others(void **state)
     assert_int_equal(table_bed_count(bed), 1);
 }
 
+static void
+test_an_older_table_of_plain_keys_is_brought_up_to_date(void **state)
+{
+    struct table_bed *bed = *state;
+    bed->plain_keys = true;
+    (void)maintain(bed, STORE_INSTALL_PLAIN);
+    table_bed_run(bed, "ALTER TABLE bookd_plain DROP COLUMN type;"
+                       "INSERT INTO bookd_plain(key, value) "
+                       "VALUES(CAST('k' AS BLOB), CAST('v' AS BLOB))");
+
+    assert_int_equal(table_bed_open(bed, ""), ERR_OK);
+
+    assert_string_equal(table_bed_read(bed, "k"), "v");
+    assert_string_equal(table_bed_query(bed, "SELECT count(*) FROM bookd_plain "
+                                             "WHERE type IS NULL"),
+                        "1");
+}
+
 static void test_a_file_that_is_not_there_is_not_made(void **state)
 {
     struct table_bed bed;
@@ -330,11 +348,32 @@ static void test_a_file_of_version_1_is_brought_up_to_date(void **state)
     char *made = strdup(table_bed_query(&new, names));
     assert_string_equal(table_bed_query(&old, names), made);
     assert_string_equal(table_bed_query(&old, "SELECT value FROM bookd_meta"),
-                        "2");
+                        "3");
     assert_changes(&old, "UPDATE books SET year = 1 WHERE id = 3", "+book:3");
     free(made);
     table_bed_destroy(&old);
     table_bed_destroy(&new);
+}
+
+static void test_an_upgrade_leaves_a_removed_feed_removed(void **state)
+{
+    struct table_bed bed;
+
+    (void)state;
+    table_bed_init(&bed, version_1);
+    assert_int_equal(table_bed_open(&bed, ""), ERR_OK);
+    table_bed_close(&bed);
+    assert_int_equal(table_bed_maintain(&bed, "", STORE_REMOVE_FEED), ERR_OK);
+    assert_string_equal(
+        table_bed_query(&bed, "SELECT count(type) FROM bookd_plain"), "0");
+    table_bed_run(&bed, "ALTER TABLE bookd_plain DROP COLUMN type;"
+                        "UPDATE bookd_meta SET value = '2'");
+
+    assert_int_equal(table_bed_open(&bed, ""), ERR_OK);
+    assert_state(&bed, 0, SQLITE_FEED_ABSENT);
+    assert_string_equal(table_bed_query(&bed, "SELECT value FROM bookd_meta"),
+                        "3");
+    table_bed_destroy(&bed);
 }
 
 static void test_a_failed_upgrade_leaves_version_1(void **state)
@@ -382,8 +421,10 @@ int main(void)
         TEST(test_a_feed_that_lacks_a_part_is_stale),
         TEST(test_a_request_that_fails_changes_nothing),
         TEST(test_plain_keys_are_installed_in_a_file_of_others),
+        TEST(test_an_older_table_of_plain_keys_is_brought_up_to_date),
         cmocka_unit_test(test_a_file_that_is_not_there_is_not_made),
         cmocka_unit_test(test_a_file_of_version_1_is_brought_up_to_date),
+        cmocka_unit_test(test_an_upgrade_leaves_a_removed_feed_removed),
         cmocka_unit_test(test_a_failed_upgrade_leaves_version_1),
         cmocka_unit_test(test_a_new_file_has_the_feed_of_its_books),
     };

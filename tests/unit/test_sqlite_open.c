@@ -123,7 +123,7 @@ static void test_a_file_that_is_not_there_is_created(void **state)
     assert_int_equal(query("SELECT count(*) FROM books"), 10);
     assert_int_equal(query("SELECT value FROM bookd_meta "
                            "WHERE name = 'schema_version'"),
-                     2);
+                     3);
     assert_int_equal(query("SELECT count(*) FROM pragma_journal_mode "
                            "WHERE journal_mode = 'wal'"),
                      1);
@@ -239,8 +239,8 @@ static void test_another_version_is_named(void **state)
 {
     (void)state;
     assert_int_equal(open_at(path), ERR_OK);
-    run_sql("UPDATE bookd_meta SET value = '3' WHERE name = 'schema_version'");
-    assert_refused(ERR_STORE_VERSION, "schema version 3");
+    run_sql("UPDATE bookd_meta SET value = '4' WHERE name = 'schema_version'");
+    assert_refused(ERR_STORE_VERSION, "schema version 4");
 }
 
 static void test_a_damaged_schema_is_corrupt(void **state)
