@@ -241,7 +241,8 @@ static void drop_expired(void *arg)
 {
     struct running *run = arg;
 
-    lost_want(run->server.lookup, pubsub_hears_changes(run->server.pubsub));
+    lost_want(run->server.lookup, LOSSES_FOR_EVENTS,
+              pubsub_hears_changes(run->server.pubsub));
     cache_expire_some(run->server.cache, clock_wall_ms(), EXPIRE_AT_ONCE);
     lost_tell(run->server.lookup);
 }

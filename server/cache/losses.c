@@ -9,7 +9,7 @@ struct header {
 
 void losses_init(struct losses *losses)
 {
-    *losses = (struct losses){.wanted = false};
+    *losses = (struct losses){.wanted = 0};
     mutex_init(&losses->lock, LOCK_LEAF, "cache losses");
 }
 
@@ -26,28 +26,38 @@ void losses_note(struct losses *losses, struct slice key, enum cache_loss loss)
     const struct header header = {.key_size = key.size, .loss = loss};
 
     if (losses == NULL ||
-        !atomic_load_explicit(&losses->wanted, memory_order_relaxed)) {
+        atomic_load_explicit(&losses->wanted, memory_order_relaxed) == 0) {
         return;
     }
     mutex_lock(&losses->lock);
     if (losses->list.size + sizeof(header) + key.size <= LOSSES_MAX_BYTES) {
         buf_append(&losses->list, &header, sizeof(header));
         buf_append_slice(&losses->list, key);
+    } else {
+        losses->missed = true;
     }
     mutex_unlock(&losses->lock);
 }
 
-void losses_want(struct losses *losses, bool wanted)
+void losses_want(struct losses *losses, enum losses_for who, bool wanted)
 {
-    atomic_store_explicit(&losses->wanted, wanted, memory_order_relaxed);
+    if (wanted) {
+        atomic_fetch_or_explicit(&losses->wanted, who, memory_order_relaxed);
+    } else {
+        atomic_fetch_and_explicit(&losses->wanted, ~(unsigned)who,
+                                  memory_order_relaxed);
+    }
 }
 
-void losses_take(struct losses *losses, struct buf *list)
+bool losses_take(struct losses *losses, struct buf *list)
 {
     mutex_lock(&losses->lock);
+    const bool all = !losses->missed;
+    losses->missed = false;
     *list = losses->list;
     losses->list = (struct buf){0};
     mutex_unlock(&losses->lock);
+    return all;
 }
 
 bool losses_next(struct slice *left, struct slice *key, enum cache_loss *loss)

@@ -21,10 +21,12 @@
 #include "common/attr.h"
 #include "common/chan.h"
 #include "common/slice.h"
+#include "common/table.h"
 #include "server/command/pubsub.h"
 #include "server/resp/reply.h"
 
 #include <stdatomic.h>
+#include <stdint.h>
 #include <sys/queue.h>
 
 struct command;
@@ -32,6 +34,7 @@ struct execution;
 struct hub;
 struct request;
 struct server;
+struct tracker;
 struct transaction;
 
 /* Room for "[v6]:port", or for the path of a unix socket. */
@@ -53,6 +56,8 @@ struct client {
     struct transaction *transaction; /* Of MULTI and WATCH, transaction.h;
                                         NULL: neither. */
 
+    struct tracker *tracker; /* Of CLIENT TRACKING, tracking.h; NULL: off. */
+
     /* Shown by CLIENT LIST; written on the loop, read anywhere, relaxed. */
     _Atomic int64_t last_active_us;
     _Atomic(const struct command *) last_command;
@@ -64,6 +69,8 @@ struct client {
     _Atomic size_t queued_bytes; /* Of commands between MULTI and EXEC. */
     _Atomic int queued_commands; /* Plus 1; 0: there was no MULTI. */
     _Atomic size_t n_subscriptions[PUBSUB_KINDS];
+    _Atomic unsigned shown_tracking; /* TRACKING_… of tracking.h. */
+    _Atomic int64_t shown_redirect;  /* CLIENT TRACKING REDIRECT; 0: none. */
 
     /* What it has subscribed to; command/pubsub's. */
     struct hub *hub; /* NULL: it never has. */
@@ -74,6 +81,7 @@ struct client {
     char *library_name; /* CLIENT SETINFO lib-name. */
     char *library_version;
     struct client *next, *previous; /* The list of all clients. */
+    struct table_node by_id;
 
     /* Called on the loop by request_finish(); set by net/conn. */
     void (*on_finish)(struct request *request);

@@ -15,6 +15,7 @@ struct clients {
     struct client *first GUARDED_BY(lock);
     struct client *last GUARDED_BY(lock);
     size_t count GUARDED_BY(lock);
+    struct table by_id GUARDED_BY(lock);
     uint64_t last_id GUARDED_BY(lock);
 };
 
@@ -31,6 +32,9 @@ void clients_free(struct clients *clients)
     if (clients == NULL) {
         return;
     }
+    mutex_lock(&clients->lock);
+    table_destroy(&clients->by_id);
+    mutex_unlock(&clients->lock);
     mutex_destroy(&clients->lock);
     free(clients);
 }
@@ -50,6 +54,7 @@ bool clients_add(struct clients *clients, struct client *client, size_t max)
         }
         clients->last = client;
         clients->count++;
+        table_insert(&clients->by_id, &client->by_id, client->id);
     }
     mutex_unlock(&clients->lock);
     return room;
@@ -70,6 +75,7 @@ void clients_remove(struct clients *clients, struct client *client)
         clients->last = client->previous;
     }
     clients->count--;
+    table_remove(&clients->by_id, &client->by_id);
     mutex_unlock(&clients->lock);
 
     free(client->name);
@@ -83,6 +89,34 @@ size_t clients_count(struct clients *clients)
     const size_t count = clients->count;
     mutex_unlock(&clients->lock);
     return count;
+}
+
+/* Ids are their own hashes. */
+static struct client *find(struct clients *clients, uint64_t id)
+    REQUIRES(clients->lock)
+{
+    struct table_node *node = table_first(&clients->by_id, id);
+
+    return node == NULL ? NULL : container_of(node, struct client, by_id);
+}
+
+struct client *clients_find(struct clients *clients, uint64_t id)
+{
+    mutex_lock(&clients->lock);
+    struct client *client = find(clients, id);
+    mutex_unlock(&clients->lock);
+    return client;
+}
+
+bool clients_home(struct clients *clients, uint64_t id, struct chan_tx *home)
+{
+    mutex_lock(&clients->lock);
+    const struct client *client = find(clients, id);
+    if (client != NULL) {
+        *home = client->home;
+    }
+    mutex_unlock(&clients->lock);
+    return client != NULL;
 }
 
 void clients_set_name(struct clients *clients, char **which, struct slice name)

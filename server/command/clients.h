@@ -25,6 +25,13 @@ bool clients_add(struct clients *clients, struct client *client, size_t max);
 void clients_remove(struct clients *clients, struct client *client);
 size_t clients_count(struct clients *clients);
 
+/* The client of this id, or NULL.  It may leave at any time, unless the caller
+ * is its loop. */
+struct client *clients_find(struct clients *clients, uint64_t id);
+/* Where tasks for it are sent; false if there is no such client. */
+NODISCARD
+bool clients_home(struct clients *clients, uint64_t id, struct chan_tx *home);
+
 /* Sets one of the names of 'client' ('which' points at the field); an empty
  * slice removes it. */
 void clients_set_name(struct clients *clients, char **which, struct slice name);

@@ -57,7 +57,8 @@ static enum command_status subscribe(struct request *r, enum pubsub_kind kind)
         reply_integer(&r->reply, n_subscriptions(r->client, kind));
     }
     if (pubsub_hears_changes(pubsub_of(r))) {
-        lost_want(r->client->server->lookup, true); /* From now on. */
+        lost_want(r->client->server->lookup, LOSSES_FOR_EVENTS,
+                  true); /* From now on. */
     }
     return COMMAND_DONE;
 }

@@ -202,8 +202,11 @@ static void on_done(void *arg, const struct update_outcome *outcome)
 static bool start_group(struct execution *x)
 {
     const struct client *client = x->request->client;
-    const struct update_caller caller = {
-        .home = client->home, .done = on_done, .arg = x, .check = unchanged};
+    const struct update_caller caller = {.home = client->home,
+                                         .done = on_done,
+                                         .arg = x,
+                                         .check = unchanged,
+                                         .origin = client->id};
 
     if (x->no_memory) {
         reply_err(&x->request->reply, ERR_NOMEM, NULL);

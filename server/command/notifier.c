@@ -20,7 +20,9 @@ static int64_t event_of(enum change_class class)
         return EVENTS_EXPIRED;
     case CHANGE_EVICTED:
         return EVENTS_EVICTED;
+    case CHANGE_QUIET:
     case CHANGE_ALL:
+    case CHANGE_FLUSHED:
         break;
     }
     return 0;

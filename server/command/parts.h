@@ -19,6 +19,7 @@ struct config;
 struct lookup;
 struct pubsub;
 struct store;
+struct tracking;
 
 struct server {
     struct config *config;
@@ -27,6 +28,7 @@ struct server {
     struct lookup *lookup;
     struct clients *clients;
     struct pubsub *pubsub;
+    struct tracking *tracking;
     const char *config_path; /* Absolute; "" when there is no file. */
     int64_t started_us;      /* clock_now_us(). */
     int port;                /* TCP port really bound. */

@@ -105,7 +105,7 @@ static enum command_status start(struct written *w,
 {
     struct client *client = w->request->client;
     const struct update_caller caller = {
-        .home = client->home, .done = on_done, .arg = w};
+        .home = client->home, .done = on_done, .arg = w, .origin = client->id};
 
     if (w->request->execution != NULL) {
         return execution_add(w->request, updates, n, on_part_done, w);

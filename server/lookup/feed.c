@@ -100,7 +100,7 @@ static void changed_all(void *arg, const struct mapping *mapping)
     const struct lookup_parts *parts = feed->parts;
     const struct slice prefix = mapping != NULL ? mapping->prefix : SLICE("");
     const struct change told = {
-        .key = SLICE(""), .event = "", .class = CHANGE_ALL};
+        .key = SLICE(""), .class = CHANGE_ALL, .mapping = mapping};
     const int64_t now_us = clock_now_us();
 
     stats_count(STATS_feed_resets);

@@ -28,9 +28,9 @@ static void tell(struct lookup *lookup, struct slice key, enum cache_loss loss)
     flights_unlock(flights, hash);
 }
 
-void lost_want(struct lookup *lookup, bool wanted)
+void lost_want(struct lookup *lookup, enum losses_for who, bool wanted)
 {
-    losses_want(cache_losses(lookup_parts(lookup)->cache), wanted);
+    losses_want(cache_losses(lookup_parts(lookup)->cache), who, wanted);
 }
 
 void lost_tell(struct lookup *lookup)
@@ -43,10 +43,14 @@ void lost_tell(struct lookup *lookup)
     if (parts->changes == NULL) {
         return;
     }
-    losses_take(cache_losses(parts->cache), &list);
+    const bool all = losses_take(cache_losses(parts->cache), &list);
     struct slice left = buf_slice(&list);
     while (losses_next(&left, &key, &loss)) {
         tell(lookup, key, loss);
+    }
+    if (!all) {
+        const struct change unknown = {.key = SLICE(""), .class = CHANGE_ALL};
+        changes_tell(parts->changes, &unknown);
     }
     buf_destroy(&list);
 }

@@ -15,12 +15,14 @@
 #ifndef SERVER_LOOKUP_LOST_H
 #define SERVER_LOOKUP_LOST_H
 
+#include "server/cache/losses.h"
+
 #include <stdbool.h>
 
 struct lookup;
 
-/* Whether anybody may listen, from here on. */
-void lost_want(struct lookup *lookup, bool wanted);
+/* Whether 'who' may listen, from here on. */
+void lost_want(struct lookup *lookup, enum losses_for who, bool wanted);
 
 /* Tells of what was lost since the last call. */
 void lost_tell(struct lookup *lookup);

@@ -323,15 +323,32 @@ enum err member_decide(struct member *m, const struct present *now)
     return err;
 }
 
-void member_tell(const struct member *m)
+static void tell(const struct member *m, const char *event,
+                 enum change_class class)
 {
     const struct changes *changes = lookup_parts(m->batch->lookup)->changes;
-    const struct change change = {
-        .key = m->asked.key, .event = m->event, .class = m->asked.class};
+    const struct change change = {.key = m->asked.key,
+                                  .event = event,
+                                  .class = class,
+                                  .origin = m->batch->caller.origin};
 
-    if (changes != NULL && change.event != NULL) {
+    if (changes != NULL) {
         changes_tell(changes, &change);
     }
+}
+
+void member_tell(const struct member *m)
+{
+    if (m->asked.op == STORE_CLEAR_PLAIN) {
+        tell(m, NULL, CHANGE_FLUSHED);
+    } else if (m->event != NULL) {
+        tell(m, m->event, m->asked.class);
+    }
+}
+
+void member_tell_quietly(const struct member *m)
+{
+    tell(m, NULL, CHANGE_QUIET);
 }
 
 void member_touch(const struct member *m)

@@ -111,6 +111,8 @@ struct update_caller {
      * fixed: false, and nothing is done, the error is ERR_CONFLICT.  Any
      * thread, as decide(). */
     bool (*check)(void *arg);
+    uint64_t origin; /* What listeners are told of who wrote: the id of a
+                        client; 0: nobody's. */
 };
 
 /* Begins 'n' updates, as a group if there is more than one.  Returns true if

@@ -106,6 +106,9 @@ enum err member_decide(struct member *m, const struct present *now);
 void member_fail(struct member *m, enum err err, struct slice detail);
 /* Tells listeners of a change that the cache has.  The flight lock is held. */
 void member_tell(const struct member *m);
+/* Likewise, of a change that was told before: the key is not what they were
+ * shown since. */
+void member_tell_quietly(const struct member *m);
 /* Tells those who watch the key. */
 void member_touch(const struct member *m);
 

@@ -239,11 +239,23 @@ static void replace_believed(struct member *m)
     struct slice bytes;
     struct copy copy = copy_of(m, &bytes);
 
-    if (cache_get(cache, m->asked.key, m->hash, 0, &there, NULL) &&
-        there.version == m->version &&
-        (m->row_lost ||
-         cache_put(cache, m->asked.key, m->hash, &copy, bytes) != ERR_OK)) {
+    struct buf believed = {0};
+
+    if (!cache_get(cache, m->asked.key, m->hash, 0, &there, NULL) ||
+        there.version != m->version) {
+        return;
+    }
+    const bool was_right =
+        !m->row_lost && there.kind == copy.kind &&
+        cache_get(cache, m->asked.key, m->hash, 0, &there, &believed) &&
+        slice_equal(buf_slice(&believed), bytes);
+    buf_destroy(&believed);
+    if (m->row_lost ||
+        cache_put(cache, m->asked.key, m->hash, &copy, bytes) != ERR_OK) {
         (void)cache_remove(cache, m->asked.key, m->hash);
+    }
+    if (!was_right) {
+        member_tell_quietly(m);
     }
 }
 
@@ -261,6 +273,7 @@ static void settle_pinned(struct member *m, enum err err)
     if (err != ERR_OK || flights_is_marked(flights, m->asked.key, m->hash) ||
         flights_foreign_since(flights, m->hash, m->since_us)) {
         (void)cache_remove_version(cache, m->asked.key, m->hash, m->version);
+        member_tell_quietly(m);
     } else if (m->write.mapping != NULL) {
         replace_believed(m);
     } else {

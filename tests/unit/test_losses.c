@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 static struct cache *cache;
+static bool took_all; /* The last time. */
 
 static int setup(void **state)
 {
@@ -48,7 +49,7 @@ static size_t taken(enum cache_loss expected)
     enum cache_loss loss;
     size_t n = 0;
 
-    losses_take(cache_losses(cache), &list);
+    took_all = losses_take(cache_losses(cache), &list);
     struct slice left = buf_slice(&list);
     while (losses_next(&left, &key, &loss)) {
         assert_int_equal(loss, expected);
@@ -68,7 +69,7 @@ static void test_what_expires_is_noted_while_it_is_wanted(void **state)
     (void)cache_expire_some(cache, 11, 1000);
     assert_int_equal(taken(CACHE_EXPIRED), 0);
 
-    losses_want(cache_losses(cache), true);
+    losses_want(cache_losses(cache), LOSSES_FOR_EVENTS, true);
     put("k1", expiring, 1);
     put("k2", expiring, 1);
     put("stays", (struct copy){.kind = COPY_STRING}, 1);
@@ -82,7 +83,7 @@ static void test_only_keys_of_memory_alone_are_lost_by_eviction(void **state)
     char name[32];
 
     (void)state;
-    losses_want(cache_losses(cache), true);
+    losses_want(cache_losses(cache), LOSSES_FOR_EVENTS, true);
     for (int i = 0; i < 2000; i++) {
         snprintf(name, sizeof name, "copy%d", i);
         put(name, (struct copy){.kind = COPY_STRING}, 1000);
@@ -100,7 +101,7 @@ static void test_only_keys_of_memory_alone_are_lost_by_eviction(void **state)
 static void test_what_is_dropped_on_purpose_is_not_lost(void **state)
 {
     (void)state;
-    losses_want(cache_losses(cache), true);
+    losses_want(cache_losses(cache), LOSSES_FOR_EVENTS, true);
     put("k", (struct copy){.kind = COPY_STRING}, 1);
 
     cache_clear(cache);
@@ -113,7 +114,7 @@ static void test_what_is_noted_is_bounded(void **state)
     static const char key[1 << 20] = "k";
 
     (void)state;
-    losses_want(cache_losses(cache), true);
+    losses_want(cache_losses(cache), LOSSES_FOR_EVENTS, true);
     for (int i = 0; i < 100; i++) {
         losses_note(cache_losses(cache), slice_make(key, sizeof key),
                     CACHE_EXPIRED);
@@ -121,6 +122,27 @@ static void test_what_is_noted_is_bounded(void **state)
 
     const size_t n = taken(CACHE_EXPIRED);
     assert_true(n > 0 && n * sizeof key <= LOSSES_MAX_BYTES);
+    assert_false(took_all);
+    assert_int_equal(taken(CACHE_EXPIRED), 0);
+    assert_true(took_all);
+}
+
+static void test_who_wants_no_more_leaves_it_to_others(void **state)
+{
+    const struct copy expiring = {.kind = COPY_STRING, .expires_ms = 10};
+
+    (void)state;
+    losses_want(cache_losses(cache), LOSSES_FOR_EVENTS, true);
+    losses_want(cache_losses(cache), LOSSES_FOR_TRACKING, true);
+    losses_want(cache_losses(cache), LOSSES_FOR_EVENTS, false);
+    put("k1", expiring, 1);
+    (void)cache_expire_some(cache, 11, 1000);
+    assert_int_equal(taken(CACHE_EXPIRED), 1);
+
+    losses_want(cache_losses(cache), LOSSES_FOR_TRACKING, false);
+    put("k1", expiring, 1);
+    (void)cache_expire_some(cache, 11, 1000);
+    assert_int_equal(taken(CACHE_EXPIRED), 0);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -132,6 +154,7 @@ int main(void)
         TEST(test_only_keys_of_memory_alone_are_lost_by_eviction),
         TEST(test_what_is_dropped_on_purpose_is_not_lost),
         TEST(test_what_is_noted_is_bounded),
+        TEST(test_who_wants_no_more_leaves_it_to_others),
     };
     hash_init();
     return cmocka_run_group_tests(tests, NULL, NULL);
