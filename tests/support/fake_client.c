@@ -119,16 +119,33 @@ void fake_client_free(struct fake_client *c)
 struct request *fake_client_begin(struct fake_client *c,
                                   const char *const *words)
 {
-    struct request *request = xcalloc(1, sizeof *request);
-    struct slice *argv;
-    size_t argc = 0;
+    struct request *request;
+    struct slice *args;
+    size_t n = 0;
 
-    while (words[argc] != NULL) {
-        argc++;
+    while (words[n] != NULL) {
+        n++;
     }
-    argv = xcalloc(argc, sizeof *argv);
+    args = xcalloc(n, sizeof *args);
+    for (size_t i = 0; i < n; i++) {
+        args[i] = slice_from_string(words[i]);
+    }
+    request = fake_client_begin_args(c, args, n);
+    free(args);
+    return request;
+}
+
+struct request *fake_client_begin_args(struct fake_client *c,
+                                       const struct slice *args, size_t argc)
+{
+    struct request *request = xcalloc(1, sizeof *request);
+    struct slice *argv = xcalloc(argc, sizeof *argv);
+
     for (size_t i = 0; i < argc; i++) {
-        argv[i] = slice_make(xstrdup(words[i]), strlen(words[i]));
+        /* Not a byte more, so that AddressSanitizer sees a read behind it. */
+        char *arg = xmalloc(args[i].size > 0 ? args[i].size : 1);
+        memcpy(arg, args[i].data, args[i].size);
+        argv[i] = slice_make(arg, args[i].size);
     }
     *place_of(c, NULL) = request;
     *request = (struct request){

@@ -44,6 +44,9 @@ void fake_client_free(struct fake_client *c);
  * its reply is in request->own once it is finished. */
 struct request *fake_client_begin(struct fake_client *c,
                                   const char *const *words);
+/* The same of any bytes. */
+struct request *fake_client_begin_args(struct fake_client *c,
+                                       const struct slice *args, size_t argc);
 #define BEGIN(c, ...) \
     fake_client_begin(c, (const char *const[]){__VA_ARGS__, NULL})
 
