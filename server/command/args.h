@@ -28,6 +28,29 @@ static inline bool arg_integer(struct request *request, size_t i,
     return false;
 }
 
+/* Reads argument 'i' as a cursor, as strtoul() and so Redis does: digits,
+ * perhaps behind a sign, or nothing; replies with its error if it is none. */
+static inline bool arg_cursor(struct request *request, size_t i,
+                              uint64_t *cursor)
+{
+    const struct slice s = request->argv[i];
+    const bool has_sign = s.size > 1 && (s.data[0] == '-' || s.data[0] == '+');
+    uint64_t value = 0;
+    bool good = true;
+
+    for (size_t k = has_sign; good && k < s.size; k++) {
+        const unsigned digit = (unsigned)(unsigned char)s.data[k] - '0';
+        good = digit <= 9 && !__builtin_mul_overflow(value, 10, &value) &&
+               !__builtin_add_overflow(value, digit, &value);
+    }
+    if (good) {
+        *cursor = has_sign && s.data[0] == '-' ? -value : value;
+    } else {
+        reply_error(&request->reply, "ERR invalid cursor");
+    }
+    return good;
+}
+
 /* As the precision of "%.*s": of what a client sent, however much, an error
  * repeats at most this, as in Redis. */
 #define SHOWN_BYTES 128

@@ -141,6 +141,7 @@ struct transfer {
     bool done;
     bool blocked; /* There is something at the other key. */
     int64_t expires_ms;
+    enum plain_type type;
 };
 
 /* First, whether there is something at the other key. */
@@ -163,6 +164,7 @@ static enum err decide_source(void *context, const struct present *now,
     decision_begin(&t->decision);
     t->found = now->kind != COPY_NEGATIVE;
     t->expires_ms = now->expires_ms;
+    t->type = decision_type(now);
     t->done = t->found && !t->blocked && !t->same;
     if (!t->done || !decision_keep(&t->decision, update, now->bytes) ||
         !t->removes) {
@@ -186,6 +188,7 @@ static enum err decide_target(void *context, const struct present *now,
     }
     update->value = buf_slice(&t->decision.request->found);
     update->expires_ms = t->expires_ms;
+    update->type = t->type;
     return ERR_OK;
 }
 

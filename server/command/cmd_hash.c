@@ -1,27 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The H commands: a record as a hash of its columns.  A column that is NULL
- * is a field that is not there, as Redis has no other word for it.
+ * HGET HMGET HGETALL HKEYS HVALS HLEN HSTRLEN HEXISTS: the fields of a hash,
+ * or a record as a hash of its columns (lookup/fields.h).
  */
+#include "common/mem.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
+#include "server/command/hash_read.h"
+#include "server/command/names.h"
 #include "server/command/read.h"
-#include "server/lookup/record.h"
-#include "server/store/mapping.h"
 
-/* True if 'a' is a record.  Otherwise replies: 'empty' for what does not
- * exist, an error for a plain key, which holds a string. */
-static bool is_record(struct request *r, const struct answer *a,
-                      void (*empty)(struct reply *reply))
+bool hash_read(struct request *r, const struct answer *a,
+               void (*empty)(struct reply *reply), struct fields *fields)
 {
     if (a->outcome == LOOKUP_MISS) {
         empty(&r->reply);
         return false;
     }
-    if (a->mapping == NULL) {
+    if (a->kind == COPY_STRING) {
         reply_err(&r->reply, ERR_WRONG_TYPE, NULL);
         return false;
     }
+    *fields = fields_of(a->kind, a->mapping, a->bytes);
     return true;
 }
 
@@ -40,68 +40,20 @@ static void empty_map(struct reply *reply)
     reply_map(reply, 0);
 }
 
-/* The column called 'name', if there is one that is not NULL. */
-static bool column_named(const struct answer *a, struct slice name,
-                         struct slice *value)
-{
-    const size_t i = mapping_column(a->mapping, name);
-    enum column_type type;
-
-    if (i == a->mapping->n_columns) {
-        return false;
-    }
-    *value = record_column(a->bytes, i, &type);
-    return type != COLUMN_NULL;
-}
-
-static void reply_column(struct reply *reply, const struct answer *a,
-                         struct slice name)
-{
-    struct slice value;
-
-    if (column_named(a, name, &value)) {
-        reply_bulk(reply, value);
-    } else {
-        reply_null(reply);
-    }
-}
-
-static size_t n_fields(const struct answer *a)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < a->mapping->n_columns; i++) {
-        enum column_type type;
-        (void)record_column(a->bytes, i, &type);
-        n += type != COLUMN_NULL;
-    }
-    return n;
-}
-
-enum fields { NAMES = 1, VALUES = 2 };
-
-static void reply_fields(struct request *r, const struct answer *a,
-                         unsigned which)
-{
-    for (size_t i = 0; i < a->mapping->n_columns; i++) {
-        enum column_type type;
-        const struct slice value = record_column(a->bytes, i, &type);
-        if (type == COLUMN_NULL) {
-            continue;
-        }
-        if ((which & NAMES) != 0) {
-            reply_bulk_string(&r->reply, a->mapping->columns[i]);
-        }
-        if ((which & VALUES) != 0) {
-            reply_bulk(&r->reply, value);
-        }
-    }
-}
+/* ---- one field ---- */
 
 static void answer_hget(struct request *r, const struct answer *a)
 {
-    if (is_record(r, a, reply_null)) {
-        reply_column(&r->reply, a, r->argv[2]);
+    struct fields fields;
+    struct slice value;
+
+    if (!hash_read(r, a, reply_null, &fields)) {
+        return;
+    }
+    if (fields_find(&fields, r->argv[2], &value)) {
+        reply_bulk(&r->reply, value);
+    } else {
+        reply_null(&r->reply);
     }
 }
 
@@ -110,37 +62,93 @@ enum command_status cmd_hget(struct request *r)
     return read_key(r, r->argv[1], answer_hget);
 }
 
-/* Of the values of all columns named from argument 2 on; each may be named
- * many times. */
-static size_t columns_bytes(const struct request *r, const struct answer *a)
+static void answer_hexists(struct request *r, const struct answer *a)
+{
+    struct fields fields;
+    struct slice value;
+
+    if (hash_read(r, a, empty_integer, &fields)) {
+        reply_integer(&r->reply, fields_find(&fields, r->argv[2], &value));
+    }
+}
+
+enum command_status cmd_hexists(struct request *r)
+{
+    return read_key(r, r->argv[1], answer_hexists);
+}
+
+static void answer_hstrlen(struct request *r, const struct answer *a)
+{
+    struct fields fields;
+    struct slice value;
+
+    if (hash_read(r, a, empty_integer, &fields)) {
+        reply_integer(&r->reply, fields_find(&fields, r->argv[2], &value)
+                                     ? (int64_t)value.size
+                                     : 0);
+    }
+}
+
+enum command_status cmd_hstrlen(struct request *r)
+{
+    return read_key(r, r->argv[1], answer_hstrlen);
+}
+
+/* ---- several ---- */
+
+/* Of all values that are asked for; a field may be named many times. */
+static size_t picked_bytes(const struct names *names,
+                           const struct slice *values)
 {
     size_t bytes = 0;
 
-    for (size_t i = 2; i < r->argc; i++) {
-        struct slice value;
-        bytes += column_named(a, r->argv[i], &value) ? value.size : 0;
+    for (size_t i = 0; i < names->n; i++) {
+        bytes += values[names_find(names, names->list[i])].size;
     }
     return bytes;
 }
 
-static void answer_hmget(struct request *r, const struct answer *a)
+static void reply_picked(struct request *r, const struct names *names,
+                         const struct slice *values)
 {
-    if (a->outcome == LOOKUP_FOUND && a->mapping == NULL) {
-        reply_err(&r->reply, ERR_WRONG_TYPE, NULL);
+    if (picked_bytes(names, values) > READ_BYTES_MAX) {
+        reply_err(&r->reply, ERR_TOO_BIG, "ask for fewer fields at once");
         return;
     }
-    if (a->outcome == LOOKUP_FOUND && columns_bytes(r, a) > READ_BYTES_MAX) {
-        reply_err(&r->reply, ERR_TOO_BIG, "ask for fewer columns at once");
-        return;
-    }
-    reply_array(&r->reply, r->argc - 2);
-    for (size_t i = 2; i < r->argc; i++) {
-        if (a->outcome == LOOKUP_FOUND) {
-            reply_column(&r->reply, a, r->argv[i]);
+    reply_array(&r->reply, names->n);
+    for (size_t i = 0; i < names->n; i++) {
+        const struct slice value = values[names_find(names, names->list[i])];
+        if (value.data != NULL) {
+            reply_bulk(&r->reply, value);
         } else {
             reply_null(&r->reply);
         }
     }
+}
+
+/* An array of nulls for a key that is not there. */
+static void answer_hmget(struct request *r, const struct answer *a)
+{
+    const size_t n = r->argc - 2;
+    struct names names;
+
+    if (a->outcome == LOOKUP_FOUND && a->kind == COPY_STRING) {
+        reply_err(&r->reply, ERR_WRONG_TYPE, NULL);
+        return;
+    }
+    struct slice *values = try_malloc(n * sizeof *values);
+    if (values == NULL || !names_init(&names, r->argv + 2, n, 1)) {
+        reply_err(&r->reply, ERR_NOMEM, NULL);
+        free(values);
+        return;
+    }
+    memset(values, 0, n * sizeof *values);
+    if (a->outcome == LOOKUP_FOUND) {
+        names_pick(&names, fields_of(a->kind, a->mapping, a->bytes), values);
+    }
+    reply_picked(r, &names, values);
+    names_destroy(&names);
+    free(values);
 }
 
 enum command_status cmd_hmget(struct request *r)
@@ -148,11 +156,33 @@ enum command_status cmd_hmget(struct request *r)
     return read_key(r, r->argv[1], answer_hmget);
 }
 
+/* ---- all ---- */
+
+enum which { NAMES = 1, VALUES = 2 };
+
+static void reply_fields(struct request *r, struct fields fields,
+                         unsigned which)
+{
+    struct slice name;
+    struct slice value;
+
+    while (fields_next(&fields, &name, &value)) {
+        if ((which & NAMES) != 0) {
+            reply_bulk(&r->reply, name);
+        }
+        if ((which & VALUES) != 0) {
+            reply_bulk(&r->reply, value);
+        }
+    }
+}
+
 static void answer_hgetall(struct request *r, const struct answer *a)
 {
-    if (is_record(r, a, empty_map)) {
-        reply_map(&r->reply, n_fields(a));
-        reply_fields(r, a, NAMES | VALUES);
+    struct fields fields;
+
+    if (hash_read(r, a, empty_map, &fields)) {
+        reply_map(&r->reply, fields_count(&fields));
+        reply_fields(r, fields, NAMES | VALUES);
     }
 }
 
@@ -163,9 +193,11 @@ enum command_status cmd_hgetall(struct request *r)
 
 static void answer_hkeys(struct request *r, const struct answer *a)
 {
-    if (is_record(r, a, empty_array)) {
-        reply_array(&r->reply, n_fields(a));
-        reply_fields(r, a, NAMES);
+    struct fields fields;
+
+    if (hash_read(r, a, empty_array, &fields)) {
+        reply_array(&r->reply, fields_count(&fields));
+        reply_fields(r, fields, NAMES);
     }
 }
 
@@ -176,9 +208,11 @@ enum command_status cmd_hkeys(struct request *r)
 
 static void answer_hvals(struct request *r, const struct answer *a)
 {
-    if (is_record(r, a, empty_array)) {
-        reply_array(&r->reply, n_fields(a));
-        reply_fields(r, a, VALUES);
+    struct fields fields;
+
+    if (hash_read(r, a, empty_array, &fields)) {
+        reply_array(&r->reply, fields_count(&fields));
+        reply_fields(r, fields, VALUES);
     }
 }
 
@@ -189,26 +223,14 @@ enum command_status cmd_hvals(struct request *r)
 
 static void answer_hlen(struct request *r, const struct answer *a)
 {
-    if (is_record(r, a, empty_integer)) {
-        reply_integer(&r->reply, (int64_t)n_fields(a));
+    struct fields fields;
+
+    if (hash_read(r, a, empty_integer, &fields)) {
+        reply_integer(&r->reply, (int64_t)fields_count(&fields));
     }
 }
 
 enum command_status cmd_hlen(struct request *r)
 {
     return read_key(r, r->argv[1], answer_hlen);
-}
-
-static void answer_hexists(struct request *r, const struct answer *a)
-{
-    struct slice value;
-
-    if (is_record(r, a, empty_integer)) {
-        reply_integer(&r->reply, column_named(a, r->argv[2], &value));
-    }
-}
-
-enum command_status cmd_hexists(struct request *r)
-{
-    return read_key(r, r->argv[1], answer_hexists);
 }

@@ -1,201 +1,232 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * HSET HMSET HSETNX HDEL HINCRBY HINCRBYFLOAT: columns of records.
+ * HSET HMSET HSETNX HINCRBY HINCRBYFLOAT: fields of hashes and columns of
+ * records.
  *
- * A field that is deleted is a column that becomes NULL.  A row whose columns
- * are all NULL, but for its key, is still there: DEL deletes it.
+ * Of a hash all is decided here, over the whole of it (hash_edit.h).  Of a
+ * record the database has its say: a column that is set is a
+ * STORE_SET_COLUMNS.
  */
-#include "common/mem.h"
+#include "server/admin/config.h"
 #include "server/command/args.h"
 #include "server/command/decide.h"
 #include "server/command/handlers.h"
+#include "server/command/hash_edit.h"
 #include "server/command/number.h"
 #include "server/command/parts.h"
 #include "server/command/write.h"
+#include "server/lookup/fields.h"
 #include "server/store/mapping.h"
 #include "server/store/store.h"
 
-#include <ctype.h>
 #include <math.h>
 
-/* The mapping of argument 1; NULL, which is replied, for a plain key. */
-static const struct mapping *mapping_of(struct request *r)
-{
-    struct slice id;
-    const struct mapping *mapping =
-        mapping_find(store_mappings(r->client->server->store), r->argv[1], &id);
-
-    if (mapping == NULL) {
-        struct buf name = {0};
-        for (const char *c = r->command->name; *c != '\0'; c++) {
-            buf_append_char(&name, (char)toupper((unsigned char)*c));
-        }
-        reply_errorf(&r->reply,
-                     "ERR %s writes records of mapped tables, like book:3; a "
-                     "plain key holds a string",
-                     buf_string(&name));
-        buf_destroy(&name);
-    }
-    return mapping;
-}
-
-/* The value of column 'index' if there is a row and it is not NULL. */
-static bool column(const struct present *now, size_t index, struct slice *value)
-{
-    enum column_type type = COLUMN_NULL;
-
-    if (now->kind == COPY_RECORD && index < now->mapping->n_columns) {
-        *value = record_column(now->bytes, index, &type);
-    }
-    return type != COLUMN_NULL;
-}
-
-/* ---- HSET, HMSET ---- */
-
-static void answer_hset(struct request *r, const struct update_result *result)
-{
-    reply_integer(&r->reply, result->n_new_fields);
-}
-
-static void answer_hmset(struct request *r, const struct update_result *result)
-{
-    (void)result;
-    reply_ok(&r->reply);
-}
-
-static enum command_status set_columns(struct request *r,
-                                       write_answer_fn *on_answer)
-{
-    const struct update update = {.op = STORE_SET_COLUMNS,
-                                  .key = r->argv[1],
-                                  .fields = r->argv + 2,
-                                  .n_fields = r->argc - 2,
-                                  .event = "hset",
-                                  .class = CHANGE_HASH};
-
-    if (r->argc % 2 != 0) {
-        return done_wrong_count(r);
-    }
-    return mapping_of(r) == NULL ? COMMAND_DONE
-                                 : write_key(r, &update, on_answer);
-}
-
-enum command_status cmd_hset(struct request *r)
-{
-    return set_columns(r, answer_hset);
-}
-
-enum command_status cmd_hmset(struct request *r)
-{
-    return set_columns(r, answer_hmset);
-}
-
-/* ---- one column, as it is ---- */
-
-struct one_column {
+struct change_of_hash {
     struct decision decision;
-    size_t index; /* Of the column; n_columns: there is none. */
-    struct slice fields[2];
-    int64_t number; /* To add; afterwards the sum. */
-    long double real;
-    bool done;
+    size_t max_bytes;       /* proto-max-bulk-len. */
+    struct slice fields[2]; /* HINCRBY: a field and what it becomes. */
+    int64_t number;         /* HINCRBY: to add … */
+    long double real;       /* … HINCRBYFLOAT. */
+    int64_t n_new;          /* Fields, of a hash. */
+    bool done;              /* HSETNX. */
 };
 
-/* Begins a command on the column that argument 2 names, with its first value
- * argument 3. */
+/* The mapping of argument 1; NULL for a plain key. */
+static const struct mapping *mapping_of(const struct request *r)
+{
+    struct slice id;
+
+    return mapping_find(store_mappings(r->client->server->store), r->argv[1],
+                        &id);
+}
+
+/* The context of a command, or NULL, which is replied. */
+static struct change_of_hash *begin(struct request *r)
+{
+    struct change_of_hash *c = decision_new(r, sizeof *c);
+
+    if (c != NULL) {
+        c->max_bytes = (size_t)config_number(r->client->server->config,
+                                             CONFIG_proto_max_bulk_len);
+    }
+    return c;
+}
+
+/* Writes the 'n_fields' arguments from 2 on as 'decide' says. */
 static enum command_status
-change(struct request *r, struct one_column *c, const struct mapping *mapping,
-       const char *event,
+change(struct request *r, size_t n_fields, const char *event,
        enum err (*decide)(void *, const struct present *, struct update *,
                           struct buf *, struct buf *),
        write_answer_fn *on_answer)
 {
-    const struct update update = {.op = STORE_SET_COLUMNS,
-                                  .key = r->argv[1],
-                                  .fields = r->argv + 2,
-                                  .n_fields = 2,
-                                  .event = event,
-                                  .class = CHANGE_HASH,
-                                  .context = c,
-                                  .decide = decide};
+    const struct update update = {
+        .op = mapping_of(r) != NULL ? STORE_SET_COLUMNS : STORE_PUT_PLAIN,
+        .key = r->argv[1],
+        .fields = r->argv + 2,
+        .n_fields = n_fields,
+        .event = event,
+        .class = CHANGE_HASH,
+        .context = decide == NULL ? NULL : r->state,
+        .decide = decide};
 
-    c->index = mapping_column(mapping, r->argv[2]);
     return write_key(r, &update, on_answer);
+}
+
+/* The fields are written: a record's by the database, a hash's here. */
+static enum err set(struct change_of_hash *c, const struct present *now,
+                    struct update *update, struct buf *room)
+{
+    return now->mapping != NULL ? ERR_OK
+                                : hash_edit_set(&c->decision, now, c->max_bytes,
+                                                update, room, &c->n_new);
+}
+
+static bool find(const struct present *now, struct slice name,
+                 struct slice *value)
+{
+    const struct fields fields = fields_of(now->kind, now->mapping, now->bytes);
+
+    return fields_find(&fields, name, value);
+}
+
+/* ---- HSET, HMSET and HSETNX ---- */
+
+static enum err decide_hset(void *context, const struct present *now,
+                            struct update *update, struct buf *room,
+                            struct buf *detail)
+{
+    struct change_of_hash *c = context;
+
+    (void)detail;
+    decision_begin(&c->decision);
+    return decision_is_string(now)
+               ? decision_refuse(&c->decision, update, DECISION_WRONG_TYPE)
+               : set(c, now, update, room);
+}
+
+static void answer_hset(struct request *r, const struct update_result *result)
+{
+    const struct change_of_hash *c = r->state;
+
+    if (c == NULL) {
+        reply_integer(&r->reply, result->n_new_fields);
+    } else if (!decision_failed(&c->decision)) {
+        reply_integer(&r->reply, c->n_new);
+    }
+}
+
+static void answer_hmset(struct request *r, const struct update_result *result)
+{
+    const struct change_of_hash *c = r->state;
+
+    (void)result;
+    if (c == NULL || !decision_failed(&c->decision)) {
+        reply_ok(&r->reply);
+    }
+}
+
+static enum command_status set_fields(struct request *r,
+                                      write_answer_fn *on_answer)
+{
+    if (r->argc % 2 != 0) {
+        return done_wrong_count(r);
+    }
+    if (mapping_of(r) != NULL) {
+        r->state = NULL; /* Nothing to decide: the database does it all. */
+        return change(r, r->argc - 2, "hset", NULL, on_answer);
+    }
+    return begin(r) == NULL
+               ? COMMAND_DONE
+               : change(r, r->argc - 2, "hset", decide_hset, on_answer);
+}
+
+enum command_status cmd_hset(struct request *r)
+{
+    return set_fields(r, answer_hset);
+}
+
+enum command_status cmd_hmset(struct request *r)
+{
+    return set_fields(r, answer_hmset);
 }
 
 static enum err decide_hsetnx(void *context, const struct present *now,
                               struct update *update, struct buf *room,
                               struct buf *detail)
 {
-    struct one_column *c = context;
+    struct change_of_hash *c = context;
     struct slice value;
 
-    (void)room;
     (void)detail;
-    c->done = !column(now, c->index, &value);
-    return c->done ? ERR_OK : decision_nothing(update);
+    decision_begin(&c->decision);
+    c->done = false;
+    if (decision_is_string(now)) {
+        return decision_refuse(&c->decision, update, DECISION_WRONG_TYPE);
+    }
+    c->done = !find(now, update->fields[0], &value);
+    return c->done ? set(c, now, update, room) : decision_nothing(update);
 }
 
 static void answer_hsetnx(struct request *r, const struct update_result *result)
 {
-    const struct one_column *c = r->state;
+    const struct change_of_hash *c = r->state;
 
     (void)result;
-    reply_integer(&r->reply, c->done);
+    if (!decision_failed(&c->decision)) {
+        reply_integer(&r->reply, c->done);
+    }
 }
 
 enum command_status cmd_hsetnx(struct request *r)
 {
-    const struct mapping *mapping = mapping_of(r);
-    struct one_column *c = mapping != NULL ? decision_new(r, sizeof *c) : NULL;
-
-    return c == NULL
+    return begin(r) == NULL
                ? COMMAND_DONE
-               : change(r, c, mapping, "hset", decide_hsetnx, answer_hsetnx);
+               : change(r, 2, "hset", decide_hsetnx, answer_hsetnx);
 }
 
 /* ---- numbers ---- */
 
-/* The column becomes what is in 'room'. */
-static enum err become(struct one_column *c, struct update *update,
-                       struct buf *room)
+/* The field becomes the number that stands in request->found. */
+static enum err become(struct change_of_hash *c, const struct present *now,
+                       struct update *update, struct buf *room)
 {
     c->fields[0] = update->fields[0];
-    c->fields[1] = buf_slice(room);
+    c->fields[1] = buf_slice(&c->decision.request->found);
     update->fields = c->fields;
-    return ERR_OK;
+    update->n_fields = 2;
+    return set(c, now, update, room);
 }
 
 static enum err decide_hincrby(void *context, const struct present *now,
                                struct update *update, struct buf *room,
                                struct buf *detail)
 {
-    struct one_column *c = context;
+    struct change_of_hash *c = context;
+    struct decision *d = &c->decision;
     struct slice text;
     int64_t value = 0;
     int64_t sum;
 
     (void)detail;
-    decision_begin(&c->decision);
-    if (column(now, c->index, &text) && !slice_to_int64(text, &value)) {
-        return decision_refuse(&c->decision, update,
-                               "ERR hash value is not an integer");
+    decision_begin(d);
+    if (decision_is_string(now)) {
+        return decision_refuse(d, update, DECISION_WRONG_TYPE);
+    }
+    if (find(now, update->fields[0], &text) && !slice_to_int64(text, &value)) {
+        return decision_refuse(d, update, "ERR hash value is not an integer");
     }
     if (__builtin_add_overflow(value, c->number, &sum)) {
-        return decision_refuse(&c->decision, update,
+        return decision_refuse(d, update,
                                "ERR increment or decrement would overflow");
     }
-    buf_append_int64(room, sum);
-    if (!decision_keep(&c->decision, update, buf_slice(room))) {
-        return ERR_OK;
-    }
-    return become(c, update, room);
+    buf_append_int64(&d->request->found, sum);
+    return become(c, now, update, room);
 }
 
 static void answer_hincrby(struct request *r,
                            const struct update_result *result)
 {
-    const struct one_column *c = r->state;
+    const struct change_of_hash *c = r->state;
     int64_t sum = 0;
 
     (void)result;
@@ -207,45 +238,44 @@ static void answer_hincrby(struct request *r,
 
 enum command_status cmd_hincrby(struct request *r)
 {
-    const struct mapping *mapping = mapping_of(r);
-    struct one_column *c = mapping != NULL ? decision_new(r, sizeof *c) : NULL;
+    struct change_of_hash *c = begin(r);
 
     if (c == NULL || !arg_integer(r, 3, &c->number)) {
         return COMMAND_DONE;
     }
-    return change(r, c, mapping, "hincrby", decide_hincrby, answer_hincrby);
+    return change(r, 2, "hincrby", decide_hincrby, answer_hincrby);
 }
 
 static enum err decide_hincrbyfloat(void *context, const struct present *now,
                                     struct update *update, struct buf *room,
                                     struct buf *detail)
 {
-    struct one_column *c = context;
+    struct change_of_hash *c = context;
+    struct decision *d = &c->decision;
     struct slice text;
     long double value = 0;
 
     (void)detail;
-    decision_begin(&c->decision);
-    if (column(now, c->index, &text) && !number_parse(text, &value)) {
-        return decision_refuse(&c->decision, update,
-                               "ERR hash value is not a float");
+    decision_begin(d);
+    if (decision_is_string(now)) {
+        return decision_refuse(d, update, DECISION_WRONG_TYPE);
+    }
+    if (find(now, update->fields[0], &text) && !number_parse(text, &value)) {
+        return decision_refuse(d, update, "ERR hash value is not a float");
     }
     value += c->real;
     if (isnan(value) || isinf(value)) {
-        return decision_refuse(&c->decision, update,
+        return decision_refuse(d, update,
                                "ERR increment would produce NaN or Infinity");
     }
-    number_append(room, value);
-    if (!decision_keep(&c->decision, update, buf_slice(room))) {
-        return ERR_OK;
-    }
-    return become(c, update, room);
+    number_append(&d->request->found, value);
+    return become(c, now, update, room);
 }
 
 static void answer_hincrbyfloat(struct request *r,
                                 const struct update_result *result)
 {
-    const struct one_column *c = r->state;
+    const struct change_of_hash *c = r->state;
 
     (void)result;
     if (!decision_failed(&c->decision)) {
@@ -255,8 +285,7 @@ static void answer_hincrbyfloat(struct request *r,
 
 enum command_status cmd_hincrbyfloat(struct request *r)
 {
-    const struct mapping *mapping = mapping_of(r);
-    struct one_column *c = mapping != NULL ? decision_new(r, sizeof *c) : NULL;
+    struct change_of_hash *c = begin(r);
 
     if (c == NULL) {
         return COMMAND_DONE;
@@ -265,100 +294,10 @@ enum command_status cmd_hincrbyfloat(struct request *r)
         reply_error(&r->reply, "ERR value is not a valid float");
         return COMMAND_DONE;
     }
-    return change(r, c, mapping, "hincrbyfloat", decide_hincrbyfloat,
+    if (isinf(c->real)) {
+        reply_error(&r->reply, "ERR value is NaN or Infinity");
+        return COMMAND_DONE;
+    }
+    return change(r, 2, "hincrbyfloat", decide_hincrbyfloat,
                   answer_hincrbyfloat);
-}
-
-/* ---- HDEL ---- */
-
-struct deletion {
-    struct decision decision;
-    int64_t n_deleted;
-    size_t n;             /* Columns named, each once. */
-    struct slice *fields; /* Name and NULL of each that is to become NULL. */
-    size_t indices[];     /* Of the columns named. */
-};
-
-static enum err decide_hdel(void *context, const struct present *now,
-                            struct update *update, struct buf *room,
-                            struct buf *detail)
-{
-    struct deletion *d = context;
-
-    (void)room;
-    (void)detail;
-    d->n_deleted = 0;
-    for (size_t i = 0; i < d->n; i++) {
-        struct slice value;
-        if (column(now, d->indices[i], &value)) {
-            const char *name = now->mapping->columns[d->indices[i]];
-            d->fields[2 * d->n_deleted] = slice_from_string(name);
-            d->fields[2 * d->n_deleted + 1] = (struct slice){0};
-            d->n_deleted++;
-        }
-    }
-    if (d->n_deleted == 0) {
-        return decision_nothing(update);
-    }
-    update->fields = d->fields;
-    update->n_fields = 2 * (size_t)d->n_deleted;
-    return ERR_OK;
-}
-
-static void answer_hdel(struct request *r, const struct update_result *result)
-{
-    const struct deletion *d = r->state;
-
-    (void)result;
-    reply_integer(&r->reply, d->n_deleted);
-}
-
-/* Notes the columns that are named, each once; replies on error. */
-static bool name_columns(struct request *r, const struct mapping *mapping,
-                         struct deletion *d)
-{
-    for (size_t index = 0; index < mapping->n_columns; index++) {
-        const struct slice name = slice_from_string(mapping->columns[index]);
-        bool named = false;
-        for (size_t i = 2; i < r->argc && !named; i++) {
-            named = slice_equal(r->argv[i], name);
-        }
-        if (named && mapping_is_key(mapping, index)) {
-            reply_errorf(&r->reply,
-                         "ERR %s is part of the record's key and cannot be "
-                         "deleted; DEL deletes the record",
-                         mapping->columns[index]);
-            return false;
-        }
-        if (named) {
-            d->indices[d->n++] = index;
-        }
-    }
-    return true;
-}
-
-enum command_status cmd_hdel(struct request *r)
-{
-    const struct mapping *mapping = mapping_of(r);
-
-    if (mapping == NULL) {
-        return COMMAND_DONE;
-    }
-    struct deletion *d =
-        decision_new(r, sizeof *d + mapping->n_columns * sizeof d->indices[0]);
-    if (d == NULL || !name_columns(r, mapping, d)) {
-        return COMMAND_DONE;
-    }
-    d->fields = request_room(r, 2 * mapping->n_columns * sizeof d->fields[0]);
-    if (d->fields == NULL) {
-        reply_err(&r->reply, ERR_NOMEM, NULL);
-        return COMMAND_DONE;
-    }
-    const struct update update = {.op = STORE_SET_COLUMNS,
-                                  .key = r->argv[1],
-                                  .event = "hdel",
-                                  .class = CHANGE_HASH,
-                                  .context = d,
-                                  .decide = decide_hdel};
-    return write_key(r, &update, answer_hdel);
 }

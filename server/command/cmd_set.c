@@ -77,6 +77,9 @@ static enum err decide_set(void *context, const struct present *now,
     s->found = now->kind != COPY_NEGATIVE;
     s->written = s->found ? (s->flags & SET_NX) == 0 : (s->flags & SET_XX) == 0;
     decision_begin(&s->decision);
+    if ((s->flags & SET_GET) != 0 && decision_is_hash(now)) {
+        return decision_refuse(&s->decision, update, DECISION_WRONG_TYPE);
+    }
     if (s->found && (s->flags & SET_GET) != 0 &&
         !decision_keep(&s->decision, update, decision_text(now))) {
         return ERR_OK;
@@ -232,6 +235,9 @@ static enum err decide_getdel(void *context, const struct present *now,
     if (!s->found) {
         return decision_nothing(update);
     }
+    if (decision_is_hash(now)) {
+        return decision_refuse(&s->decision, update, DECISION_WRONG_TYPE);
+    }
     (void)decision_keep(&s->decision, update, decision_text(now));
     return ERR_OK;
 }
@@ -262,6 +268,9 @@ static enum err decide_look(void *context, const struct present *now,
     (void)detail;
     s->found = now->kind != COPY_NEGATIVE;
     decision_begin(&s->decision);
+    if (decision_is_hash(now)) {
+        return decision_refuse(&s->decision, update, DECISION_WRONG_TYPE);
+    }
     (void)decision_keep(&s->decision, update, decision_text(now));
     return ERR_OK;
 }
@@ -277,6 +286,9 @@ static enum err decide_getex(void *context, const struct present *now,
     decision_begin(&s->decision);
     if (!s->found) {
         return decision_nothing(update);
+    }
+    if (decision_is_hash(now)) {
+        return decision_refuse(&s->decision, update, DECISION_WRONG_TYPE);
     }
     if (s->expiry_wrong) {
         return decision_refuse(&s->decision, update, s->expiry_error);

@@ -14,9 +14,20 @@ static struct slice text_of(const struct answer *a)
     return a->mapping != NULL ? record_json(a->bytes) : a->bytes;
 }
 
+/* True, and replied, if 'a' is a hash: these commands read strings. */
+static bool is_hash(struct request *r, const struct answer *a)
+{
+    if (a->outcome == LOOKUP_FOUND && a->kind == COPY_HASH) {
+        reply_err(&r->reply, ERR_WRONG_TYPE, NULL);
+        return true;
+    }
+    return false;
+}
+
+/* A hash reads as nothing, as MGET has it. */
 void reply_answer_text(struct reply *reply, const struct answer *a)
 {
-    if (a->outcome == LOOKUP_FOUND) {
+    if (a->outcome == LOOKUP_FOUND && a->kind != COPY_HASH) {
         reply_bulk(reply, text_of(a));
     } else {
         reply_null(reply);
@@ -25,7 +36,9 @@ void reply_answer_text(struct reply *reply, const struct answer *a)
 
 static void answer_get(struct request *r, const struct answer *a)
 {
-    reply_answer_text(&r->reply, a);
+    if (!is_hash(r, a)) {
+        reply_answer_text(&r->reply, a);
+    }
 }
 
 enum command_status cmd_get(struct request *r)
@@ -49,6 +62,9 @@ enum command_status cmd_mget(struct request *r)
 
 static void answer_strlen(struct request *r, const struct answer *a)
 {
+    if (is_hash(r, a)) {
+        return;
+    }
     reply_integer(&r->reply,
                   a->outcome == LOOKUP_FOUND ? (int64_t)text_of(a).size : 0);
 }
@@ -84,6 +100,9 @@ static void answer_getrange(struct request *r, const struct answer *a)
     int64_t from = 0;
     int64_t to = 0;
 
+    if (is_hash(r, a)) {
+        return;
+    }
     (void)slice_to_int64(r->argv[2], &from);
     (void)slice_to_int64(r->argv[3], &to);
     reply_bulk(&r->reply, a->outcome == LOOKUP_FOUND

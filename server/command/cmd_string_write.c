@@ -21,7 +21,8 @@ struct change_of_string {
     struct decision decision;
     size_t max_bytes; /* proto-max-bulk-len. */
     int64_t number;   /* SETRANGE: the offset; INCR: what is added … */
-    long double real; /* … INCRBYFLOAT. */
+    long double real; /* … INCRBYFLOAT; … */
+    bool no_number;   /* … which was none. */
     int64_t result;   /* A new number or size. */
 };
 
@@ -102,6 +103,9 @@ static enum err decide_append(void *context, const struct present *now,
 
     (void)detail;
     decision_begin(&c->decision);
+    if (decision_is_hash(now)) {
+        return decision_refuse(&c->decision, update, DECISION_WRONG_TYPE);
+    }
     if (!fits(c, now->bytes.size, update->value.size)) {
         return decision_refuse(&c->decision, update, TOO_LONG);
     }
@@ -132,6 +136,9 @@ static enum err decide_setrange(void *context, const struct present *now,
 
     (void)detail;
     decision_begin(&c->decision);
+    if (decision_is_hash(now)) {
+        return decision_refuse(&c->decision, update, DECISION_WRONG_TYPE);
+    }
     c->result = (int64_t)old_size;
     if (update->value.size == 0) {
         return decision_nothing(update);
@@ -178,6 +185,9 @@ static enum err decide_incrby(void *context, const struct present *now,
 
     (void)detail;
     decision_begin(&c->decision);
+    if (decision_is_hash(now)) {
+        return decision_refuse(&c->decision, update, DECISION_WRONG_TYPE);
+    }
     if (now->kind != COPY_NEGATIVE && !slice_to_int64(now->bytes, &value)) {
         return decision_refuse(&c->decision, update, NO_INTEGER);
     }
@@ -243,7 +253,11 @@ static enum err decide_incrbyfloat(void *context, const struct present *now,
 
     (void)detail;
     decision_begin(&c->decision);
-    if (now->kind != COPY_NEGATIVE && !number_parse(now->bytes, &value)) {
+    if (decision_is_hash(now)) {
+        return decision_refuse(&c->decision, update, DECISION_WRONG_TYPE);
+    }
+    if (c->no_number ||
+        (now->kind != COPY_NEGATIVE && !number_parse(now->bytes, &value))) {
         return decision_refuse(&c->decision, update, NO_FLOAT);
     }
     value += c->real;
@@ -275,10 +289,8 @@ enum command_status cmd_incrbyfloat(struct request *r)
     if (c == NULL) {
         return COMMAND_DONE;
     }
-    if (!number_parse(r->argv[2], &c->real)) {
-        reply_error(&r->reply, NO_FLOAT);
-        return COMMAND_DONE;
-    }
+    /* As in Redis, what the key holds is looked at first. */
+    c->no_number = !number_parse(r->argv[2], &c->real);
     return change(r, SLICE(""), "incrbyfloat", decide_incrbyfloat,
                   answer_number);
 }

@@ -235,22 +235,6 @@ static void answer_scan(struct request *r, struct walk *walk)
     reply_keys(&r->reply, walk);
 }
 
-/* Reads the cursor as Redis does: an unsigned decimal number. */
-static bool parse_cursor(struct slice s, uint64_t *cursor)
-{
-    uint64_t value = 0;
-
-    for (size_t i = 0; i < s.size; i++) {
-        const unsigned digit = (unsigned)(unsigned char)s.data[i] - '0';
-        if (digit > 9 || __builtin_mul_overflow(value, 10, &value) ||
-            __builtin_add_overflow(value, digit, &value)) {
-            return false;
-        }
-    }
-    *cursor = value;
-    return s.size > 0;
-}
-
 /* Reads SCAN's options into 'walk'; replies on error. */
 static bool scan_options(struct request *r, struct walk *walk)
 {
@@ -289,8 +273,7 @@ enum command_status cmd_scan(struct request *r)
     uint64_t cursor;
 
     request_keep_args(r);
-    if (!parse_cursor(r->argv[1], &cursor)) {
-        reply_error(&r->reply, "ERR invalid cursor");
+    if (!arg_cursor(r, 1, &cursor)) {
         walk_free(walk);
         return COMMAND_DONE;
     }

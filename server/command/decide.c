@@ -41,6 +41,7 @@ enum err decision_expire(struct decision *d, const struct present *now,
     }
     update->op = STORE_PUT_PLAIN;
     update->value = buf_slice(room);
+    update->type = decision_type(now);
     update->expires_ms = expires_ms;
     update->event = expires_ms == 0 ? "persist" : "expire";
     return ERR_OK;

@@ -70,6 +70,25 @@ static inline struct slice decision_text(const struct present *now)
     return now->kind == COPY_RECORD ? record_json(now->bytes) : now->bytes;
 }
 
+/* A string, where a hash is asked for; or the other way round. */
+static inline bool decision_is_string(const struct present *now)
+{
+    return now->kind == COPY_STRING;
+}
+
+static inline bool decision_is_hash(const struct present *now)
+{
+    return now->kind == COPY_HASH;
+}
+
+/* As what a plain key is put back. */
+static inline enum plain_type decision_type(const struct present *now)
+{
+    return now->kind == COPY_HASH ? PLAIN_HASH : PLAIN_STRING;
+}
+
+#define DECISION_WRONG_TYPE \
+    "WRONGTYPE Operation against a key holding the wrong kind of value"
 #define DECISION_NO_MEMORY "OOM out of memory; ask for less"
 
 #endif

@@ -43,7 +43,8 @@ enum command_status read_keys(struct request *request, const struct slice *keys,
                               size_t n, bool with_bytes,
                               read_keys_fn *on_answers);
 
-/* What GET replies for an answer; for the commands that say more.  It stands in
+/* What GET replies for an answer that is no hash; for the commands that say
+ * more.  It stands in
  * cmd_string.c, beside GET. */
 void reply_answer_text(struct reply *reply, const struct answer *answer);
 

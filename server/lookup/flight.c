@@ -20,6 +20,7 @@
 #include "common/task.h"
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
+#include "server/lookup/hash_value.h"
 #include "server/lookup/record.h"
 
 #include <assert.h>
@@ -249,6 +250,11 @@ static void on_row(struct store_read *read, const struct store_row *row)
     } else {
         f->copy.kind = flight_kind_of(row->type);
         f->copy.expires_ms = row->expires_ms;
+        if (f->copy.kind == COPY_HASH &&
+            !hash_value_is_valid(row->columns[0].bytes)) {
+            f->err = ERR_STORE_CORRUPT; /* Nobody but us could make one. */
+            return;
+        }
         f->err = buf_try_append_slice(&f->bytes, row->columns[0].bytes)
                      ? ERR_OK
                      : ERR_NOMEM;

@@ -343,6 +343,10 @@ void member_tell(const struct member *m)
         tell(m, NULL, CHANGE_FLUSHED);
     } else if (m->event != NULL) {
         tell(m, m->event, m->asked.class);
+        if (m->asked.class == CHANGE_HASH &&
+            m->write.op == STORE_DELETE_PLAIN) { /* With its last field. */
+            tell(m, "del", CHANGE_GENERIC);
+        }
     }
 }
 

@@ -22,6 +22,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "server/lookup/hash_value.h"
 #include "server/lookup/record.h"
 #include "server/lookup/update_internal.h"
 
@@ -42,7 +43,10 @@ static enum err present_of(struct member *m, const struct store_row *row,
         present->kind = flight_kind_of(row->type);
         present->bytes = row->columns[0].bytes;
         present->expires_ms = row->expires_ms;
-        return ERR_OK;
+        return present->kind != COPY_HASH ||
+                       hash_value_is_valid(present->bytes)
+                   ? ERR_OK
+                   : ERR_INVALID;
     }
     buf_clear(&m->row);
     const enum err err = record_encode(row, &m->row);

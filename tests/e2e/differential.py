@@ -4,7 +4,7 @@
 
     differential.py REDIS_PORT BOOKD_PORT [--commands N] [--seed S] [--resp 2|3]
 
-Strings, expiry, keys and transactions, over a handful of plain keys so that
+Strings, hashes, expiry, keys and transactions, over a handful of plain keys so that
 commands meet each other's work.  Replies must be equal byte for byte, but for
 times that are left (a few milliseconds pass between the two) and for what is
 listed in DIFFERENT, with its reason.  A failure prints the commands that led to
@@ -145,9 +145,57 @@ class Stream:
     def keys(self):
         return [self.key() for _ in range(self.pick(1, 1, 2, 3))]
 
+    def hash_key(self):
+        # Some keys are hashes more often, so that these can grow.
+        return self.pick(self.key(), b"key:5", b"key:6", b"key:7")
+
+    def field(self):
+        return self.pick(b"a", b"b", b"c", b"number", b"10", b"", b"\x00\xff\r\n",
+                         b"f" * 200, b"field:%d" % self.random.randrange(30))
+
+    def fields(self):
+        return [self.field() for _ in range(self.pick(1, 1, 2, 3, 12))]
+
+    def field_pairs(self):
+        words = []
+        for _ in range(self.pick(1, 1, 2, 3, 12)):
+            words += [self.field(), self.value()]
+        return words if self.random.random() < 0.95 else words[:-1]
+
+    def of_hash(self):
+        k, f = self.hash_key(), self.field()
+        return self.pick(
+            lambda: [b"HSET", k] + self.field_pairs(),
+            lambda: [b"HSET", k] + self.field_pairs(),
+            lambda: [b"HMSET", k] + self.field_pairs(),
+            lambda: [b"HSETNX", k, f, self.value()],
+            lambda: [b"HGET", k, f],
+            lambda: [b"HMGET", k] + self.fields(),
+            lambda: [b"HGETALL", k],
+            lambda: [b"HKEYS", k],
+            lambda: [b"HVALS", k],
+            lambda: [b"HLEN", k],
+            lambda: [b"HSTRLEN", k, f],
+            lambda: [b"HEXISTS", k, f],
+            lambda: [b"HDEL", k] + self.fields(),
+            lambda: [b"HINCRBY", k, self.pick(b"number", f), self.integer()],
+            lambda: [b"HINCRBYFLOAT", k, self.pick(b"number", f), self.real()],
+            # Redis is told to keep hashes as lists, so a page is all there is,
+            # and a count that is large enough draws all in order.
+            lambda: [b"HSCAN", k, self.pick(b"0", b"0", b"0", b"x", b"-1")] + self.options(
+                [b"MATCH", self.pick(b"*", b"field:*", b"[abc]", b"nosuch")],
+                [b"COUNT", self.pick(b"1", b"10", b"0", b"x")], b"nosuch"),
+            lambda: [b"HRANDFIELD", k, self.pick(b"0", b"100", b"x",
+                                                 b"-9223372036854775808")],
+            lambda: [b"HRANDFIELD", k, self.pick(b"100", b"x", b"9223372036854775807"),
+                     self.pick(b"WITHVALUES", b"withvalues", b"nosuch")],
+        )()
+
     def plain(self):
         """One command outside MULTI, or inside it."""
         k, r = self.key(), self.random.random()
+        if r > 0.65:
+            return self.of_hash()
         if r < 0.02:
             return self.pick([b"nosuch", k], [b"get"], [b"set", k], [b"PING"],
                              [b"PING", k], [b"ECHO", k], [b"SELECT", b"0"],
@@ -265,6 +313,9 @@ def main():
         connection.call("HELLO", args.resp)
         connection.call("FLUSHALL")
         connection.call("CONFIG", "SET", "proto-max-bulk-len", "1048576")
+    # So that they answer fields in the order in which they were made.
+    redis.call("CONFIG", "SET", "hash-max-listpack-value", "1048576")
+    redis.call("CONFIG", "SET", "hash-max-listpack-entries", "100000")
     stream = Stream(args.seed)
     block = []  # Since the MULTI that is open, for what EXEC answers.
     history, failures, done = [], 0, 0

@@ -431,6 +431,40 @@ test_hash_commands_on_a_record() {
     both 'HLEN book:2' ':4|'
     both 'HEXISTS book:2 year' ':1|'
     both 'HEXISTS book:2 nothing' ':0|'
+    both 'HSTRLEN book:2 title' ':10|'
+    both 'HSTRLEN book:2 nothing' ':0|'
+    both 'HSCAN book:2 0 MATCH t*' '*2|$1|0|*2|$5|title|$10|The Hobbit|'
+    both 'HRANDFIELD book:2 9' '*4|$2|id|$5|title|$6|author|$4|year|'
+}
+
+test_hash_commands_on_a_hash() {
+    start_bookd
+    both 'HSET h a 1 b two a 3' ':2|' ':0|'
+    both 'HGETALL h' '*4|$1|a|$1|3|$1|b|$3|two|' '%2|$1|a|$1|3|$1|b|$3|two|'
+    both 'TYPE h' '+hash|'
+    both 'HSTRLEN h b' ':3|'
+    both 'HSCAN h 0' '*2|$1|0|*4|$1|a|$1|3|$1|b|$3|two|'
+    both 'HRANDFIELD h 2 WITHVALUES' '*4|$1|a|$1|3|$1|b|$3|two|' \
+        '*2|*2|$1|a|$1|3|*2|$1|b|$3|two|'
+    both 'HRANDFIELD nothing' '$-1|' '_|'
+    expect ':4|$3|4.5|' ask 'HINCRBY h a 1\r\nHINCRBYFLOAT h a 0.5'
+    expect ':0|+OK|' ask 'HSETNX h a 1\r\nHMSET h c 1'
+    expect ':3|:0|' ask 'HDEL h a b c\r\nEXISTS h'
+    both 'GET h\r\nSET h 1\r\nGETDEL h' '$-1|+OK|$1|1|' '_|+OK|$1|1|'
+}
+
+test_string_commands_on_a_hash_are_of_the_wrong_type() {
+    start_bookd
+    local command
+    local wrong='-WRONGTYPE Operation against a key holding the wrong kind of value|'
+    expect 1 cli HSET h f v
+    for command in 'GET h' 'STRLEN h' 'GETRANGE h 0 1' 'APPEND h x' 'INCR h' \
+        'INCRBYFLOAT h x' 'SETRANGE h 0 x' 'GETSET h x' 'GETDEL h' 'GETEX h' \
+        'GETEX h EX 10' 'SET h x GET'; do
+        both "$command" "$wrong"
+    done
+    both 'MGET h' '*1|$-1|' '*1|_|'
+    both 'HGET h f' '$1|v|'
 }
 
 test_hash_commands_on_nothing() {
@@ -453,7 +487,8 @@ test_hash_commands_on_a_plain_key_are_of_the_wrong_type() {
     local wrong='-WRONGTYPE Operation against a key holding the wrong kind of value|'
     expect OK cli SET a 1
     for command in 'HGET a f' 'HMGET a f' 'HGETALL a' 'HKEYS a' 'HVALS a' \
-        'HLEN a' 'HEXISTS a f'; do
+        'HLEN a' 'HEXISTS a f' 'HSTRLEN a f' 'HSCAN a 0' 'HRANDFIELD a' \
+        'HSET a f v' 'HSETNX a f v' 'HINCRBY a f 1' 'HDEL a f'; do
         both "$command" "$wrong"
     done
 }
@@ -462,7 +497,6 @@ test_hset() {
     start_bookd
     both 'HSET book:2 year 1938' ':0|'
     expect ':2|' ask 'HSET book:50 title New author Me'
-    expect_like '-ERR HSET writes records*' ask 'HSET plain field value'
     both 'HMSET book:2 year 1937\r\nHSETNX book:2 year 1' '+OK|:0|'
     both 'HINCRBY book:2 year 1\r\nHINCRBYFLOAT book:2 year -1' ':1938|$4|1937|'
     expect ':1|' ask 'HDEL book:2 year'

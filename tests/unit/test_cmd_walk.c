@@ -135,7 +135,8 @@ static void test_a_scan_that_makes_no_sense_is_refused(void **state)
     struct fake_client *c = *state;
 
     assert_string_equal(CALL(c, "SCAN", "x"), "-ERR invalid cursor\r\n");
-    assert_string_equal(CALL(c, "SCAN", ""), "-ERR invalid cursor\r\n");
+    assert_string_equal(CALL(c, "SCAN", "-"), "-ERR invalid cursor\r\n");
+    assert_string_equal(CALL(c, "SCAN", " 1"), "-ERR invalid cursor\r\n");
     assert_string_equal(CALL(c, "SCAN", "18446744073709551616"),
                         "-ERR invalid cursor\r\n");
     assert_string_equal(CALL(c, "SCAN", "0", "COUNT", "0"),
@@ -152,7 +153,9 @@ static void test_any_cursor_is_harmless(void **state)
                                           "3",
                                           "999999999",
                                           "18446744073709551615",
-                                          "18446744073709551614"};
+                                          "18446744073709551614",
+                                          "-1",
+                                          ""};
     struct fake_client *c = *state;
 
     for (size_t i = 0; i < sizeof cursors / sizeof cursors[0]; i++) {
