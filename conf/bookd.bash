@@ -3,6 +3,7 @@ _bookd() {
     local word=${COMP_WORDS[COMP_CWORD]} words
     case ${COMP_WORDS[COMP_CWORD - 1]} in
     --loglevel) words='debug info notice warn error' ;;
+    --enable-debug-command) words='no local yes' ;;
     --seed-books) words='yes no' ;;
     --store-durability) words='full normal' ;;
     --store-hang) words='yes no' ;;
@@ -10,6 +11,15 @@ _bookd() {
     --record-writes) words='through behind' ;;
     --plain-writes) words='through behind none' ;;
     --race) words='never stale always' ;;
+    --appendonly) words='no' ;;
+    --maxmemory-policy) words='volatile-lru volatile-lfu volatile-random volatile-ttl allkeys-lru allkeys-lfu allkeys-random noeviction' ;;
+    --lazyfree-lazy-eviction) words='yes no' ;;
+    --lazyfree-lazy-expire) words='yes no' ;;
+    --lazyfree-lazy-server-del) words='yes no' ;;
+    --lazyfree-lazy-user-del) words='yes no' ;;
+    --lazyfree-lazy-user-flush) words='yes no' ;;
+    --activedefrag) words='no' ;;
+    --cluster-enabled) words='no' ;;
     --*) words= ;;
     *) words='--help --version --check-config --print-config --install-change-feed --remove-change-feed --install-plain-keys
         --bind
@@ -29,6 +39,7 @@ _bookd() {
         --databases
         --loglevel
         --shutdown-timeout
+        --enable-debug-command
         --store
         --table
         --seed-books
@@ -59,7 +70,24 @@ _bookd() {
         --stale-while-revalidate
         --stale-if-error
         --freshness-jitter
-        --negative-max-age' ;;
+        --negative-max-age
+        --save
+        --appendonly
+        --maxmemory-policy
+        --lazyfree-lazy-eviction
+        --lazyfree-lazy-expire
+        --lazyfree-lazy-server-del
+        --lazyfree-lazy-user-del
+        --lazyfree-lazy-user-flush
+        --hash-max-listpack-entries
+        --hash-max-listpack-value
+        --list-max-listpack-size
+        --set-max-intset-entries
+        --zset-max-listpack-entries
+        --zset-max-listpack-value
+        --hz
+        --activedefrag
+        --cluster-enabled' ;;
     esac
     mapfile -t COMPREPLY < <(compgen -W "$words" -- "$word")
 }

@@ -286,6 +286,22 @@ void config_off_change(const struct config *c, void (*changed)(void *arg),
  * default and bounds; what is at its default is commented out.  config_load()
  * takes it back. */
 void config_print(const struct config *c, struct buf *out);
+/* The lines of a file that give directive 'id' its present value: one, or one
+ * for each table. */
+void config_print_lines(const struct config *c, enum config_id id,
+                        struct buf *out);
+
+/* Changes the file 'path' so that it says what 'c' does, and nothing else in
+ * it: comments and the order stay; lines of a directive whose value is another
+ * now are replaced; one that is not at its default and not in the file goes to
+ * its end.  The file is replaced as a whole and keeps its mode and owner.
+ * Waits for the disk.
+ * Errors: those of reading a file, ERR_INVALID if it has errors now, those of
+ * file_replace(); with what was wrong in 'detail', and nothing changed. */
+NODISCARD
+enum err config_rewrite(const struct config *c, const char *path,
+                        struct buf *detail);
+
 /* A table of the options, for --help. */
 void config_help(struct buf *out);
 /* The directives as mdoc(7) for bookd.conf(5). */

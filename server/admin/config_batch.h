@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Between config.c and config_file.c: what a batch is, and where it is from.
+ * Between config.c, config_file.c and config_rewrite.c: what a batch is, and
+ * where it is from.
  *
  * Thread-safety: a batch belongs to one thread; the functions that take a
  * configuration, any thread.
@@ -36,6 +37,12 @@ void config_commit_from(struct config *c, const struct config_batch *batch,
 NODISCARD
 enum err config_check_from_file(const struct config *c, enum config_id id,
                                 struct slice value, struct buf *detail);
+
+/* Appends all of a configuration file to 'text'; it may be a pipe.  Errors as
+ * config_load(). */
+NODISCARD
+enum err config_read_file(const char *path, struct buf *text,
+                          struct buf *detail);
 
 /* Names the tables whose layout is another in the value 'text' of the file
  * 'path' than it is now. */

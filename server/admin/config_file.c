@@ -253,8 +253,7 @@ static enum err system_failed(const char *path, struct buf *detail)
     }
 }
 
-/* Reads all of a file; it may be a pipe. */
-static enum err read_file(const char *path, struct buf *text,
+enum err config_read_file(const char *path, struct buf *text,
                           struct buf *detail)
 {
     FILE *file = fopen(path, "re");
@@ -317,7 +316,7 @@ enum err config_load(struct config *c, const char *path, bool run_time_only,
 {
     struct buf text = {0};
     struct config_batch batch = {0};
-    enum err err = read_file(path, &text, detail);
+    enum err err = config_read_file(path, &text, detail);
     if (err == ERR_OK) {
         err = load_lines(c, &batch, path, &text, detail);
     }

@@ -167,12 +167,12 @@ static void append_file_value(const struct config *c, enum config_id id,
 {
     struct buf text = {0};
     config_format(c, id, &text);
-    if (config_directives[id].kind != CONFIG_WORDS || text.size == 0) {
+    const enum config_kind kind = config_directives[id].kind;
+    if ((kind == CONFIG_WORDS || kind == CONFIG_LIMITS) && text.size > 0) {
+        append_file_words(kind, buf_string(&text), out);
+    } else {
         config_text_quote(buf_slice(&text), out);
-        buf_destroy(&text);
-        return;
     }
-    append_file_words(CONFIG_WORDS, buf_string(&text), out);
     buf_destroy(&text);
 }
 
@@ -216,9 +216,9 @@ static void print_summary(const struct config_directive *d, struct buf *out)
     buf_destroy(&paragraph);
 }
 
-/* A line for each table; if none has options, one that changes nothing. */
-static void print_tables(const struct config *c, enum config_id id,
-                         struct buf *out)
+/* A line for each table; returns how many. */
+static size_t append_tables(const struct config *c, enum config_id id,
+                            struct buf *out)
 {
     struct table_entries entries = {0};
     struct buf text = {0};
@@ -231,12 +231,34 @@ static void print_tables(const struct config *c, enum config_id id,
         append_file_words(CONFIG_TABLES, buf_string(&text), out);
         buf_append_char(out, '\n');
     }
-    if (entries.count == 0) {
+    const size_t count = entries.count;
+    config_tables_clear(&entries);
+    buf_destroy(&text);
+    return count;
+}
+
+void config_print_lines(const struct config *c, enum config_id id,
+                        struct buf *out)
+{
+    const struct config_directive *d = &config_directives[id];
+
+    if (d->kind == CONFIG_TABLES) {
+        (void)append_tables(c, id, out);
+        return;
+    }
+    buf_printf(out, "%s ", d->name);
+    append_file_value(c, id, out);
+    buf_append_char(out, '\n');
+}
+
+/* If no table has options, a line that changes nothing. */
+static void print_tables(const struct config *c, enum config_id id,
+                         struct buf *out)
+{
+    if (append_tables(c, id, out) == 0) {
         buf_printf(out, "# %s books max-age default\n",
                    config_directives[id].name);
     }
-    config_tables_clear(&entries);
-    buf_destroy(&text);
 }
 
 /* A line for each class of clients. */
@@ -282,9 +304,7 @@ static void print_directive(const struct config *c, enum config_id id,
     if (is_default(c, id)) {
         buf_append_string(out, "# ");
     }
-    buf_printf(out, "%s ", d->name);
-    append_file_value(c, id, out);
-    buf_append_char(out, '\n');
+    config_print_lines(c, id, out);
 }
 
 void config_print(const struct config *c, struct buf *out)

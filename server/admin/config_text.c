@@ -180,7 +180,11 @@ void config_text_describe(const struct config_directive *d, struct buf *out)
         describe_range("an octal number", d, out);
         return;
     case CONFIG_STRING:
-        describe_length("a text", d, out);
+        if (d->max == 0) {
+            buf_append_string(out, "empty");
+        } else {
+            describe_length("a text", d, out);
+        }
         return;
     case CONFIG_WORDS:
         describe_length("a list of words", d, out);
@@ -201,6 +205,9 @@ void config_text_describe(const struct config_directive *d, struct buf *out)
     abort();
 }
 
+/* A choice of more is no short name. */
+#define PLACEHOLDER_MAX 48
+
 void config_text_placeholder(const struct config_directive *d, struct buf *out)
 {
     switch (d->kind) {
@@ -220,6 +227,10 @@ void config_text_placeholder(const struct config_directive *d, struct buf *out)
         buf_append_string(out, "yes|no");
         return;
     case CONFIG_CHOICE:
+        if (strlen(d->choices) > PLACEHOLDER_MAX) {
+            buf_append_string(out, "WORD");
+            return;
+        }
         for (const char *c = d->choices; *c != '\0'; c++) {
             buf_append_char(out, *c == ' ' ? '|' : *c);
         }

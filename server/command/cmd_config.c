@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * CONFIG: the directives, read and changed at run time.
+ * CONFIG: the directives, read and changed at run time, and written back into
+ * their file.
  */
 #include "common/glob.h"
+#include "common/log.h"
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
+
+#include <inttypes.h>
 
 /* True if one of the patterns from argument 2 on matches. */
 static bool is_asked(const struct request *r, const char *name)
@@ -43,37 +47,84 @@ enum command_status cmd_config_get(struct request *r)
     return COMMAND_DONE;
 }
 
-/* Adds one pair to 'batch'; replies on error. */
-static bool add_pair(struct request *r, struct config_batch *batch,
-                     struct slice name, struct slice value)
+/* What is wrong with 'value' in Redis' words, where it has such a kind of
+ * value; else as config_check() tells it. */
+static void describe_refusal(const struct config_directive *d, enum err err,
+                             struct buf *detail)
 {
+    /* What is kept in other units than it counts in Redis. */
+    const int64_t unit = d->bare > 0 ? d->bare : 1;
+    const bool is_number = d->kind == CONFIG_INTEGER ||
+                           d->kind == CONFIG_SIZE ||
+                           (d->kind == CONFIG_DURATION && d->bare > 0);
+
+    if (is_number && err == ERR_RANGE) {
+        buf_clear(detail);
+        buf_printf(detail,
+                   "argument must be between %" PRId64 " and %" PRId64
+                   " inclusive",
+                   d->min / unit, d->max / unit);
+    } else if (d->kind == CONFIG_SIZE) {
+        buf_clear(detail);
+        buf_append_string(detail, "argument must be a memory value");
+    } else if (is_number) {
+        buf_clear(detail);
+        buf_append_string(detail,
+                          "argument couldn't be parsed into an integer");
+    } else if (d->kind == CONFIG_SWITCH) {
+        buf_clear(detail);
+        buf_append_string(detail, "argument must be 'yes' or 'no'");
+    } else if (d->kind == CONFIG_CHOICE) {
+        buf_clear(detail);
+        buf_append_string(detail, "argument(s) must be one of the following: ");
+        for (const char *c = d->choices; *c != '\0'; c++) {
+            buf_append_string(detail, *c == ' ' ? ", " : (char[]){*c, '\0'});
+        }
+    }
+}
+
+static bool reply_failed(struct request *r, enum config_id id, const char *why)
+{
+    reply_errorf(&r->reply,
+                 "ERR CONFIG SET failed (possibly related to argument '%s') - "
+                 "%s",
+                 config_directives[id].name, why);
+    return false;
+}
+
+/* Adds the pair at argument 'i' to 'batch'; false on error, which is replied. */
+static bool add_pair(struct request *r, struct config_batch *batch, size_t i)
+{
+    const struct slice name = r->argv[i];
+    const struct slice value = r->argv[i + 1];
     const enum config_id id = config_find(name);
     struct buf detail = {0};
-    bool added = false;
 
     if (id == CONFIG_COUNT) {
         reply_errorf(&r->reply,
                      "ERR Unknown option or number of arguments for CONFIG SET "
                      "- '%.*s'",
                      shown(name), name.data);
-    } else if (!config_directives[id].at_run_time) {
-        reply_errorf(&r->reply,
-                     "ERR CONFIG SET failed (possibly related to argument "
-                     "'%s') - can't set immutable config: change it in the "
-                     "file and restart",
-                     config_directives[id].name);
-    } else if (config_check(r->client->server->config, id, value, &detail) !=
-                   ERR_OK ||
-               config_batch_add(batch, id, value, &detail) != ERR_OK) {
-        reply_errorf(&r->reply,
-                     "ERR CONFIG SET failed (possibly related to argument "
-                     "'%s') - %s",
-                     config_directives[id].name, buf_string(&detail));
-    } else {
-        added = true;
+        return false;
+    }
+    if (!config_directives[id].at_run_time) {
+        return reply_failed(r, id, "can't set immutable config");
+    }
+    for (size_t k = 2; k < i; k += 2) {
+        if (config_find(r->argv[k]) == id) {
+            return reply_failed(r, id, "duplicate parameter");
+        }
+    }
+    enum err err = config_check(r->client->server->config, id, value, &detail);
+    if (err == ERR_OK) {
+        err = config_batch_add(batch, id, value, &detail);
+    }
+    if (err != ERR_OK) {
+        describe_refusal(&config_directives[id], err, &detail);
+        reply_failed(r, id, buf_string(&detail));
     }
     buf_destroy(&detail);
-    return added;
+    return err == ERR_OK;
 }
 
 enum command_status cmd_config_set(struct request *r)
@@ -82,17 +133,41 @@ enum command_status cmd_config_set(struct request *r)
     bool good = true;
 
     if (r->argc % 2 != 0) {
-        return done_wrong_count(r);
+        return done_syntax_error(r);
     }
     batch = config_batch_new();
     for (size_t i = 2; good && i < r->argc; i += 2) {
-        good = add_pair(r, batch, r->argv[i], r->argv[i + 1]);
+        good = add_pair(r, batch, i);
     }
     if (good) {
         config_commit(r->client->server->config, batch);
         reply_ok(&r->reply);
     }
     config_batch_free(batch);
+    return COMMAND_DONE;
+}
+
+enum command_status cmd_config_rewrite(struct request *r)
+{
+    const struct server *server = r->client->server;
+    struct buf detail = {0};
+
+    if (server->config_path[0] == '\0') {
+        reply_error(&r->reply, "ERR The server is running without a config "
+                               "file");
+        return COMMAND_DONE;
+    }
+    if (config_rewrite(server->config, server->config_path, &detail) ==
+        ERR_OK) {
+        log_info("config: rewritten path=%s", server->config_path);
+        reply_ok(&r->reply);
+    } else {
+        log_warn("config: not rewritten path=%s: %s", server->config_path,
+                 buf_string(&detail));
+        reply_errorf(&r->reply, "ERR Rewriting config file: %s",
+                     buf_string(&detail));
+    }
+    buf_destroy(&detail);
     return COMMAND_DONE;
 }
 

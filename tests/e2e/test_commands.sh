@@ -206,8 +206,54 @@ test_config_set() {
         '+OK|*2|$4|race|$5|never|' '+OK|%1|$4|race|$5|never|'
     expect_like '-ERR Unknown option*nothing*' ask 'CONFIG SET nothing 1'
     expect_like "-ERR CONFIG SET failed*'port'*immutable*" ask 'CONFIG SET port 1'
-    expect_like "-ERR CONFIG SET failed*'race'*sometimes*" \
+    expect "-ERR CONFIG SET failed (possibly related to argument 'race') - argument(s) must be one of the following: never, stale, always|" \
         ask 'CONFIG SET race sometimes'
+}
+
+test_config_set_refuses_in_redis_words() {
+    local failed='-ERR CONFIG SET failed (possibly related to argument'
+    start_bookd
+    both 'CONFIG SET race never timeout' '-ERR syntax error|'
+    both 'CONFIG SET timeout 1 timeout 2' "$failed 'timeout') - duplicate parameter|"
+    both 'CONFIG SET databases 3' "$failed 'databases') - can't set immutable config|"
+    both 'CONFIG SET timeout x' \
+        "$failed 'timeout') - argument couldn't be parsed into an integer|"
+    both 'CONFIG SET hz 501' \
+        "$failed 'hz') - argument must be between 1 and 500 inclusive|"
+    both 'CONFIG SET maxmemory x' \
+        "$failed 'maxmemory') - argument must be a memory value|"
+    both 'CONFIG SET lazyfree-lazy-expire x' \
+        "$failed 'lazyfree-lazy-expire') - argument must be 'yes' or 'no'|"
+}
+
+test_config_answers_what_tools_of_redis_ask() {
+    start_bookd
+    both 'CONFIG GET save' '*2|$4|save|$0||' '%1|$4|save|$0||'
+    expect $'appendonly\nno' cli CONFIG GET appendonly
+    expect $'maxmemory-policy\nnoeviction' cli CONFIG GET maxmemory-policy
+    expect OK cli CONFIG SET save '' appendonly no maxmemory-policy allkeys-lru
+    expect $'maxmemory-policy\nallkeys-lru' cli CONFIG GET maxmemory-policy
+}
+
+test_config_rewrite() {
+    start_bookd
+    both 'CONFIG REWRITE' '-ERR The server is running without a config file|'
+    stop_bookd
+    printf '# mine\nmax-age 10s # short\n' >bookd.conf
+    while draw_port && launch_bookd "$dir/bookd.conf" --port "$port" --dir "$dir"; do
+        is_ready && break
+    done
+    expect OK cli CONFIG SET max-age 20s race never
+    expect OK cli CONFIG REWRITE
+    expect $'# mine\nmax-age 20s # short' head -n 2 bookd.conf
+    expect 'race never' grep race bookd.conf
+    expect OK cli CONFIG SET race stale
+    kill -s HUP "$pid"
+    wait_log '*reloaded*'
+    expect $'race\nnever' cli CONFIG GET race
+    rm bookd.conf
+    mkdir bookd.conf
+    expect_like 'ERR Rewriting config file: *' cli CONFIG REWRITE
 }
 
 test_config_set_is_all_or_nothing() {

@@ -169,7 +169,7 @@ static void test_a_slip_of_the_finger_is_understood(void **state)
         {"MAXMEMRY", CONFIG_maxmemory},
         {"max-memory", CONFIG_maxmemory},
         {"timeouts", CONFIG_timeout},
-        {"appendonly", CONFIG_COUNT},
+        {"slaveof", CONFIG_COUNT},
         {"x", CONFIG_COUNT},
         {"", CONFIG_COUNT},
         {"a-name-that-is-longer-than-any-directive-will-be", CONFIG_COUNT},
