@@ -148,7 +148,8 @@ static void show(const struct watch *w, const struct line *line)
 /* Shows the change, with the value that the key has now if that is wanted. */
 static enum status show_change(const struct watch *w, struct line *line)
 {
-    const struct slice words[] = {SLICE("GET"), line->key};
+    /* Not GET: a hash has a value here, too. */
+    const struct slice words[] = {SLICE("BOOK.GET"), line->key};
 
     if (w->values == NULL || slice_equal(line->event, SLICE(RESYNC))) {
         show(w, line);
@@ -159,8 +160,9 @@ static enum status show_change(const struct watch *w, struct line *line)
     if (reply == NULL) {
         return session_check(w->values, reply);
     }
-    line->has_value = reply_kind(reply) == REPLY_STRING;
-    line->value = line->has_value ? reply_text(reply) : SLICE("");
+    const struct reply *const value = reply_field(reply, "value");
+    line->has_value = value != NULL && reply_kind(value) == REPLY_STRING;
+    line->value = line->has_value ? reply_text(value) : SLICE("");
     if (reply_kind(reply) == REPLY_ERROR) {
         (void)session_check(w->values, reply);
     }

@@ -5,9 +5,11 @@
 #include "common/mem.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
+#include "server/command/hash_json.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
 #include "server/lookup/freshness.h"
+#include "server/lookup/fields.h"
 #include "server/lookup/record.h"
 #include "server/lookup/why.h"
 #include "server/store/mapping.h"
@@ -106,15 +108,11 @@ static bool is_among(const size_t *indices, size_t n, size_t index)
 
 /* Appends the named columns of a record as a JSON object, each once; replies on
  * error. */
-static bool append_fields(struct request *r, const struct answer *a,
-                          size_t first, struct buf *json)
+static bool append_columns(struct request *r, const struct answer *a,
+                           size_t first, struct buf *json)
 {
     size_t n = 0;
 
-    if (a->mapping == NULL) {
-        reply_err(&r->reply, ERR_WRONG_TYPE, NULL);
-        return false;
-    }
     size_t *indices = xmalloc(a->mapping->n_columns * sizeof *indices);
     for (size_t i = first; i < r->argc; i++) {
         const struct slice name = r->argv[i];
@@ -135,6 +133,39 @@ static bool append_fields(struct request *r, const struct answer *a,
     return true;
 }
 
+/* Appends a hash as a JSON object, or of it the fields that are named, null
+ * where there is none; replies on error. */
+static bool append_hash(struct request *r, const struct answer *a, size_t first,
+                        struct buf *json)
+{
+    const struct fields fields = fields_of(a->kind, a->mapping, a->bytes);
+    const enum err err = first > 0 ? hash_json_some(fields, r->argv + first,
+                                                    r->argc - first, json)
+                                   : hash_json_all(fields, json);
+
+    if (err != ERR_OK) {
+        reply_err(&r->reply, err, NULL);
+    }
+    return err == ERR_OK;
+}
+
+/* Appends what is there as JSON, if it is to be; replies on error. */
+static bool append_value(struct request *r, const struct answer *a,
+                         size_t first, struct buf *json)
+{
+    if (a->outcome != LOOKUP_FOUND) {
+        return true;
+    }
+    if (a->kind == COPY_HASH) {
+        return append_hash(r, a, first, json);
+    }
+    if (first > 0 && a->mapping == NULL) {
+        reply_err(&r->reply, ERR_WRONG_TYPE, NULL);
+        return false;
+    }
+    return first == 0 || append_columns(r, a, first, json);
+}
+
 static void answer_book_get(struct request *r, const struct answer *a)
 {
     struct reply *reply = &r->reply;
@@ -142,8 +173,7 @@ static void answer_book_get(struct request *r, const struct answer *a)
     struct buf json = {0};
 
     if (!get_options(r, &options) ||
-        (options.fields > 0 && a->outcome == LOOKUP_FOUND &&
-         !append_fields(r, a, options.fields, &json))) {
+        !append_value(r, a, options.fields, &json)) {
         buf_destroy(&json);
         return;
     }
@@ -247,6 +277,12 @@ static void reply_copy(struct reply *reply, const struct why *why)
                                           [COPY_FROM_REFRESH] = "refresh",
                                           [COPY_FROM_WRITE] = "write"};
 
+    static const char *const types[] = {[COPY_STRING] = "string",
+                                        [COPY_HASH] = "hash",
+                                        [COPY_RECORD] = "record",
+                                        [COPY_NEGATIVE] = "none"};
+
+    field_text(reply, "type", types[why->copy.kind]);
     field_integer(reply, "age-ms", why->age_us / 1000);
     field_integer(reply, "max-age-left-ms", why->left.fresh_us / 1000);
     field_integer(reply, "stale-while-revalidate-left-ms",
@@ -264,7 +300,7 @@ enum command_status cmd_book_why(struct request *r)
     struct why why;
 
     lookup_why(r->client->server->lookup, r->argv[1], &why);
-    reply_map(reply, 6 + (why.has_copy ? 8 : 0) + (why.has_flight ? 2 : 0));
+    reply_map(reply, 6 + (why.has_copy ? 9 : 0) + (why.has_flight ? 2 : 0));
     field_text(reply, "table",
                why.mapping != NULL ? why.mapping->table : "plain");
     field_text(reply, "state", why.state);

@@ -11,6 +11,7 @@
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
+#include "server/lookup/hash_value.h"
 #include "server/lookup/lookup.h"
 #include "server/lookup/update.h"
 #include "server/store/deadletter.h"
@@ -98,6 +99,38 @@ enum command_status cmd_book_deadletter_list(struct request *r)
     return COMMAND_DONE;
 }
 
+/* The value, and the fields of a row. */
+static void show_value(struct reply *reply, const struct dead_letter *letter)
+{
+    field_slice(reply, "value", letter->value);
+    reply_bulk_string(reply, "fields");
+    reply_map(reply, letter->n_fields / 2);
+    for (size_t i = 0; i + 1 < letter->n_fields; i += 2) {
+        reply_bulk(reply, letter->fields[i]);
+        if (letter->fields[i + 1].data == NULL) {
+            reply_null(reply);
+        } else {
+            reply_bulk(reply, letter->fields[i + 1]);
+        }
+    }
+}
+
+/* The fields of a hash, which is the value. */
+static void show_hash(struct reply *reply, struct slice hash)
+{
+    struct slice fields = hash_value_fields(hash);
+    struct slice name;
+    struct slice value;
+
+    field_slice(reply, "value", SLICE(""));
+    reply_bulk_string(reply, "fields");
+    reply_map(reply, hash_value_count(hash));
+    while (hash_value_next(&fields, &name, &value)) {
+        reply_bulk(reply, name);
+        reply_bulk(reply, value);
+    }
+}
+
 static void show_all(void *arg, const struct dead_letter *letter)
 {
     struct showing *s = arg;
@@ -113,16 +146,10 @@ static void show_all(void *arg, const struct dead_letter *letter)
                 slice_from_string(letter->mapping != NULL
                                       ? letter->mapping->table
                                       : "plain"));
-    field_slice(reply, "value", letter->value);
-    reply_bulk_string(reply, "fields");
-    reply_map(reply, letter->n_fields / 2);
-    for (size_t i = 0; i + 1 < letter->n_fields; i += 2) {
-        reply_bulk(reply, letter->fields[i]);
-        if (letter->fields[i + 1].data == NULL) {
-            reply_null(reply);
-        } else {
-            reply_bulk(reply, letter->fields[i + 1]);
-        }
+    if (letter->type == PLAIN_HASH && hash_value_is_valid(letter->value)) {
+        show_hash(reply, letter->value);
+    } else {
+        show_value(reply, letter);
     }
     field_integer(reply, "expires-ms", letter->expires_ms);
 }

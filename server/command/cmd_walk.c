@@ -38,7 +38,8 @@ struct walk {
     /* What is asked; constant. */
     struct slice pattern;
     bool no_records;
-    bool no_plain;
+    bool no_strings; /* Plain keys. */
+    bool no_hashes;  /* Likewise. */
     bool plain_in_cache;
     size_t count;
     /* What was found: keys one after the other, each behind its size. */
@@ -48,14 +49,18 @@ struct walk {
     enum err err;
 };
 
-static void add_key(struct walk *walk, struct slice key)
+/* 'type' is that of a plain key. */
+static void add_key(struct walk *walk, struct slice key, enum plain_type type)
 {
     struct slice id;
     const bool is_record =
         mapping_find(store_mappings(walk->server->store), key, &id) != NULL;
 
-    if ((is_record && walk->no_records) || (!is_record && walk->no_plain) ||
-        !glob_match(walk->pattern, key, false)) {
+    const bool is_left_out = is_record            ? walk->no_records
+                             : type == PLAIN_HASH ? walk->no_hashes
+                                                  : walk->no_strings;
+
+    if (is_left_out || !glob_match(walk->pattern, key, false)) {
         return;
     }
     buf_append(&walk->keys, &key.size, sizeof key.size);
@@ -83,7 +88,8 @@ static void visit_copy(void *context, struct slice key, const struct copy *copy)
 {
     if (copy->memory_only &&
         (copy->expires_ms == 0 || copy->expires_ms > clock_wall_ms())) {
-        add_key(context, key);
+        add_key(context, key,
+                copy->kind == COPY_HASH ? PLAIN_HASH : PLAIN_STRING);
     }
 }
 
@@ -128,7 +134,7 @@ static void finish(void *arg)
     }
     walk->cursor = walk->store.cursor << 1;
     if (walk->err == ERR_OK && walk->store.cursor == 0 &&
-        walk->plain_in_cache && !walk->no_plain) {
+        walk->plain_in_cache && !(walk->no_strings && walk->no_hashes)) {
         uint64_t cursor = 0;
         walk_cache(walk, &cursor);
         walk->cursor = cursor == 0 ? 0 : cursor << 1 | 1;
@@ -146,7 +152,7 @@ static void on_key(struct store_walk *store, struct slice key)
         mapping_find(store_mappings(walk->server->store), key, &id) == NULL) {
         return; /* Left in the store from another way to write plain keys. */
     }
-    add_key(walk, key);
+    add_key(walk, key, store->type);
 }
 
 static void on_done(struct store_walk *store, enum err err)
@@ -258,7 +264,8 @@ static bool scan_options(struct request *r, struct walk *walk)
             walk->count = (size_t)count;
         } else if (arg_is(r, i, "TYPE")) {
             walk->no_records = !arg_is(r, i + 1, "hash");
-            walk->no_plain = !arg_is(r, i + 1, "string");
+            walk->no_hashes = walk->no_records;
+            walk->no_strings = !arg_is(r, i + 1, "string");
         } else {
             reply_error(&r->reply, "ERR syntax error");
             return false;

@@ -575,7 +575,7 @@ test_book_why() {
         ask 'BOOK.WHY book:3'
     expect_like '%6|$5|table|$5|plain|*' ask3 'BOOK.WHY nothing'
     cli GET book:3 >/dev/null
-    expect_like '%14|*|$6|origin|$4|miss|*|$5|bytes|:*|' ask3 'BOOK.WHY book:3'
+    expect_like '%15|*|$6|origin|$4|miss|*|$5|bytes|:*|' ask3 'BOOK.WHY book:3'
 }
 
 test_book_simulate() {

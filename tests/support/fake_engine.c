@@ -226,6 +226,15 @@ static void collect(struct fake_store *fake, struct store_walk *walk,
     walk->cursor = i < fake->rows.count ? i : 0;
 }
 
+static enum plain_type type_of(struct fake_store *fake, struct slice key)
+{
+    mutex_lock(&fake->lock);
+    const struct fake_row *row = fake_row_of(fake, key, false);
+    const enum plain_type type = row != NULL ? row->type : PLAIN_STRING;
+    mutex_unlock(&fake->lock);
+    return type;
+}
+
 static enum err fake_scan(struct engine_reader *reader, struct store_walk *walk,
                           size_t count, struct buf *detail)
 {
@@ -242,6 +251,7 @@ static enum err fake_scan(struct engine_reader *reader, struct store_walk *walk,
     mutex_unlock(&fake->lock);
 
     for (size_t i = 0; i < keys.count; i++) {
+        walk->type = type_of(fake, keys.items[i]->key);
         walk->key(walk, keys.items[i]->key);
     }
     fake_list_free(&keys);

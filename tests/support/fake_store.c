@@ -243,6 +243,18 @@ void fake_store_set_plain(struct fake_store *fake, const char *key,
     mutex_unlock(&fake->lock);
 }
 
+void fake_store_set_hash(struct fake_store *fake, const char *key,
+                         const char *value)
+{
+    struct fake_row *row = fake_row_new(NULL, slice_from_string(key));
+
+    fake_row_set(&row->values[0], COLUMN_BLOB, slice_from_string(value));
+    row->type = PLAIN_HASH;
+    mutex_lock(&fake->lock);
+    fake_commit_row(fake, row);
+    mutex_unlock(&fake->lock);
+}
+
 bool fake_store_remove(struct fake_store *fake, const char *key)
 {
     mutex_lock(&fake->lock);

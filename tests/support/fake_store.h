@@ -73,6 +73,9 @@ const struct engine *fake_store_engine(struct fake_store *fake);
 void fake_store_set_book(struct fake_store *fake, const char *id,
                          const char *title, const char *author,
                          const char *year);
+/* A plain key of type hash, whatever the bytes are. */
+void fake_store_set_hash(struct fake_store *fake, const char *key,
+                         const char *value);
 /* 'expires_ms' is wall clock; 0: never. */
 void fake_store_set_plain(struct fake_store *fake, const char *key,
                           const char *value, int64_t expires_ms);

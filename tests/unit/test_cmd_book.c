@@ -304,7 +304,7 @@ static void test_why_tells_what_is_left_of_each_window(void **state)
     clock_advance(61 * SECOND);
     const char *reply = CALL(c, "BOOK.WHY", "book:3");
 
-    assert_true(begins(reply, "*28\r\n"));
+    assert_true(begins(reply, "*30\r\n"));
     assert_string_equal(member(reply, "state"), "stale");
     assert_string_equal(member(reply, "answers"), "cache");
     assert_int_equal(number(reply, "age-ms"), 61000);

@@ -111,8 +111,9 @@ static void test_a_pattern_and_a_type_filter(void **state)
     struct fake_client *c = *state;
 
     put_plain(c, 3);
+    assert_string_equal(CALL(c, "HSET", "plain hash", "f", "v"), ":1\r\n");
 
-    assert_int_equal(scan_all(c, "4", "TYPE", "hash", "p"), 0);
+    assert_int_equal(scan_all(c, "4", "TYPE", "hash", "p"), 1);
     assert_int_equal(scan_all(c, "4", "TYPE", "hash", "book:"), 10);
     assert_int_equal(scan_all(c, "4", "TYPE", "string", "p"), 3);
     assert_int_equal(scan_all(c, "4", "TYPE", "list", "book:"), 0);
