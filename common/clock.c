@@ -76,13 +76,18 @@ int64_t clock_real_us(void)
     return read_system(CLOCK_MONOTONIC);
 }
 
-int64_t clock_wall_ms(void)
+int64_t clock_wall_us(void)
 {
     const int64_t manual =
         atomic_load_explicit(&manual_us, memory_order_acquire);
 
-    return manual != NO_TIME ? MANUAL_WALL_MS + manual / 1000
-                             : read_system(CLOCK_REALTIME) / 1000;
+    return manual != NO_TIME ? MANUAL_WALL_MS * 1000 + manual
+                             : read_system(CLOCK_REALTIME);
+}
+
+int64_t clock_wall_ms(void)
+{
+    return clock_wall_us() / 1000;
 }
 
 bool clock_is_manual(void)

@@ -24,6 +24,8 @@ int64_t clock_real_us(void);
 
 /* Milliseconds since 1970-01-01 UTC. */
 int64_t clock_wall_ms(void);
+/* The same in microseconds. */
+int64_t clock_wall_us(void);
 
 /* ---- for tests ---- */
 

@@ -114,6 +114,17 @@ uint64_t histogram_count(const struct histogram *h)
     return n;
 }
 
+uint64_t histogram_count_to(const struct histogram *h, int64_t value)
+{
+    const size_t last = bucket_of(value);
+    uint64_t n = 0;
+
+    for (size_t i = 0; i <= last; i++) {
+        n += count_of(h, i);
+    }
+    return n;
+}
+
 /* How many values, counted from the smallest, are the share 'q' of 'n'; at
  * least one. */
 static uint64_t rank_of(double q, uint64_t n)

@@ -35,6 +35,8 @@ void histogram_add(struct histogram *to, const struct histogram *from);
  * too large by less than 1/16. */
 void histogram_subtract(struct histogram *h, const struct histogram *from);
 uint64_t histogram_count(const struct histogram *h);
+/* How many values are not above 'value', or in the same bucket as it. */
+uint64_t histogram_count_to(const struct histogram *h, int64_t value);
 /* The value that the share 'q' (0 .. 1) of all values does not exceed, too
  * large by less than 1/16 and never beyond the maximum; 0 when there are no
  * values. */

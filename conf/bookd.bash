@@ -10,6 +10,7 @@ _bookd() {
     --enable-simulate-command) words='yes no' ;;
     --record-writes) words='through behind' ;;
     --plain-writes) words='through behind none' ;;
+    --latency-tracking) words='yes no' ;;
     --race) words='never stale always' ;;
     --appendonly) words='no' ;;
     --maxmemory-policy) words='volatile-lru volatile-lfu volatile-random volatile-ttl allkeys-lru allkeys-lfu allkeys-random noeviction' ;;
@@ -62,6 +63,11 @@ _bookd() {
         --record-writes
         --plain-writes
         --behind-interval
+        --slowlog-log-slower-than
+        --slowlog-max-len
+        --latency-monitor-threshold
+        --latency-tracking
+        --latency-tracking-info-percentiles
         --maxmemory
         --negative-memory
         --cache-shards

@@ -7,6 +7,9 @@
 #include "common/mem.h"
 #include "common/timer.h"
 #include "server/admin/config.h"
+#include "server/admin/latency.h"
+#include "server/admin/memory.h"
+#include "server/admin/rates.h"
 #include "server/admin/stats.h"
 #include "server/cache/cache.h"
 #include "server/command/clients.h"
@@ -14,6 +17,7 @@
 #include "server/command/notifier.h"
 #include "server/command/parts.h"
 #include "server/command/pubsub.h"
+#include "server/command/slowlog.h"
 #include "server/lookup/feed.h"
 #include "server/lookup/changes.h"
 #include "server/lookup/lookup.h"
@@ -62,6 +66,9 @@ struct running {
     struct signals *signals;
     struct ticker *watchdog;
     struct ticker *expirer;
+    struct ticker *sampler;
+    int64_t expire_us;     /* Of expiring, and not counted as a millisecond yet;
+                          main thread only. */
     size_t n_draining;     /* Loops whose connections are not all closed. */
     _Atomic bool stopping; /* Set once; relaxed: only keeps it to one stop. */
 };
@@ -71,6 +78,11 @@ struct running {
 static void apply_loglevel(void *arg)
 {
     log_set_level((enum log_level)config_number(arg, CONFIG_loglevel));
+}
+
+static void apply_latency_threshold(void *arg)
+{
+    latency_set_threshold(config_number(arg, CONFIG_latency_monitor_threshold));
 }
 
 static void apply_maxmemory(void *arg)
@@ -241,10 +253,23 @@ static void drop_expired(void *arg)
 {
     struct running *run = arg;
 
+    const int64_t began_us = clock_now_us();
     lost_want(run->server.lookup, LOSSES_FOR_EVENTS,
               pubsub_hears_changes(run->server.pubsub));
     cache_expire_some(run->server.cache, clock_wall_ms(), EXPIRE_AT_ONCE);
     lost_tell(run->server.lookup);
+    const int64_t took_us = clock_now_us() - began_us;
+    latency_note(LATENCY_expire_cycle, took_us);
+    run->expire_us += took_us;
+    stats_add(STATS_expire_cycle_cpu_milliseconds, run->expire_us / 1000);
+    run->expire_us %= 1000;
+}
+
+static void sample(void *arg)
+{
+    (void)arg;
+    (void)memory_used_bytes(); /* So that no peak lasts and is not seen. */
+    rates_sample();
 }
 
 /* ---- building ---- */
@@ -351,6 +376,7 @@ static void build_cache(struct running *run)
                                        .watches = run->watches};
     server->lookup = lookup_new(&parts);
     server->clients = clients_new();
+    server->slowlog = slowlog_new();
 }
 
 /* What others change must be known before anything is cached. */
@@ -444,6 +470,8 @@ static enum err build(struct running *run, struct buf *detail)
         return ERR_SYSTEM;
     }
     config_on_change(config, CONFIG_loglevel, apply_loglevel, config);
+    config_on_change(config, CONFIG_latency_monitor_threshold,
+                     apply_latency_threshold, config);
     config_on_change(config, CONFIG_maxmemory, apply_maxmemory, run);
     config_on_change(config, CONFIG_negative_memory, apply_negative_memory,
                      run);
@@ -457,6 +485,7 @@ static enum err tear_down(struct running *run)
     struct server *server = &run->server;
 
     listener_close(run->listener);
+    ticker_cancel(run->sampler);
     ticker_cancel(run->expirer);
     ticker_cancel(run->watchdog);
     signals_close(run->signals);
@@ -475,6 +504,7 @@ static enum err tear_down(struct running *run)
     for (size_t i = 0; i < run->n_io; i++) {
         loop_free(run->io[i].loop);
     }
+    slowlog_free(server->slowlog);
     clients_free(server->clients);
     lookup_free(server->lookup);
     watches_free(run->watches);
@@ -499,6 +529,8 @@ static void serve(struct running *run)
     }
     run->expirer =
         loop_every(run->main_loop, EXPIRE_EVERY_US, drop_expired, run);
+    run->server.startup_bytes = memory_used_bytes();
+    run->sampler = loop_every(run->main_loop, RATES_EVERY_US, sample, run);
     log_info("server: ready port=%d pid=%ld", run->server.port, (long)getpid());
     notify_send("READY=1\nSTATUS=Serving on port %d", run->server.port);
     loop_run(run->main_loop);
@@ -527,6 +559,7 @@ enum err server_run(struct config *config, struct mapping_set *tables,
 
     notify_init();
     apply_loglevel(config);
+    apply_latency_threshold(config);
     hash_init();
     command_init();
     draw_run_id(run.server.run_id);

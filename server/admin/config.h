@@ -43,18 +43,19 @@ enum config_id {
 };
 
 enum config_kind {
-    CONFIG_INTEGER,  /* A count. */
-    CONFIG_DURATION, /* Kept in microseconds; written "100ms". */
-    CONFIG_SIZE,     /* Kept in bytes; written "64mb". */
-    CONFIG_PERCENT,  /* Kept in millionths; written "5%" or "0.1%". */
-    CONFIG_SWITCH,   /* yes or no. */
-    CONFIG_CHOICE,   /* One of a list of words; kept as its index. */
-    CONFIG_MODE,     /* Permission bits, octal. */
-    CONFIG_STRING,   /* One text, in quotes if it has spaces. */
-    CONFIG_WORDS,    /* Words, kept as a string with one space between. */
-    CONFIG_TABLES,   /* Options of single tables; see config_tables.h. */
-    CONFIG_EVENTS,   /* Letters, kept as bits; see config_events.h. */
-    CONFIG_LIMITS    /* For classes of clients; see config_limits.h. */
+    CONFIG_INTEGER,     /* A count. */
+    CONFIG_DURATION,    /* Kept in microseconds; written "100ms". */
+    CONFIG_SIZE,        /* Kept in bytes; written "64mb". */
+    CONFIG_PERCENT,     /* Kept in millionths; written "5%" or "0.1%". */
+    CONFIG_SWITCH,      /* yes or no. */
+    CONFIG_CHOICE,      /* One of a list of words; kept as its index. */
+    CONFIG_MODE,        /* Permission bits, octal. */
+    CONFIG_STRING,      /* One text, in quotes if it has spaces. */
+    CONFIG_WORDS,       /* Words, kept as a string with one space between. */
+    CONFIG_TABLES,      /* Options of single tables; see config_tables.h. */
+    CONFIG_PERCENTILES, /* Words, each a number from 0 to 100. */
+    CONFIG_EVENTS,      /* Letters, kept as bits; see config_events.h. */
+    CONFIG_LIMITS       /* For classes of clients; see config_limits.h. */
 };
 
 /* Values of the choices, in the order of their words in config.def. */

@@ -118,8 +118,8 @@ static void complain_count(const struct config_directive *d,
 
 static bool takes_words(const struct config_directive *d)
 {
-    return d->kind == CONFIG_WORDS || d->kind == CONFIG_TABLES ||
-           d->kind == CONFIG_LIMITS;
+    return d->kind == CONFIG_WORDS || d->kind == CONFIG_PERCENTILES ||
+           d->kind == CONFIG_TABLES || d->kind == CONFIG_LIMITS;
 }
 
 /* Adds "name words" to 'batch', which is for 'c'; false with a complaint in

@@ -168,7 +168,9 @@ static void append_file_value(const struct config *c, enum config_id id,
     struct buf text = {0};
     config_format(c, id, &text);
     const enum config_kind kind = config_directives[id].kind;
-    if ((kind == CONFIG_WORDS || kind == CONFIG_LIMITS) && text.size > 0) {
+    if ((kind == CONFIG_WORDS || kind == CONFIG_PERCENTILES ||
+         kind == CONFIG_LIMITS) &&
+        text.size > 0) {
         append_file_words(kind, buf_string(&text), out);
     } else {
         config_text_quote(buf_slice(&text), out);

@@ -180,6 +180,7 @@ static bool parse(const struct config_directive *d, struct slice text,
         return config_events_parse(text, number);
     case CONFIG_STRING:
     case CONFIG_WORDS:
+    case CONFIG_PERCENTILES:
     case CONFIG_TABLES:
     case CONFIG_LIMITS:
         break;
@@ -276,6 +277,7 @@ void config_scalar_format(const struct config_directive *d, int64_t number,
         return;
     case CONFIG_STRING:
     case CONFIG_WORDS:
+    case CONFIG_PERCENTILES:
     case CONFIG_TABLES:
     case CONFIG_LIMITS:
         break;

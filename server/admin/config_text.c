@@ -189,6 +189,9 @@ void config_text_describe(const struct config_directive *d, struct buf *out)
     case CONFIG_WORDS:
         describe_length("a list of words", d, out);
         return;
+    case CONFIG_PERCENTILES:
+        buf_append_string(out, "a list of numbers from 0 to 100");
+        return;
     case CONFIG_TABLES:
         buf_append_string(out, "a table's name and its options, each with its "
                                "value");
@@ -243,6 +246,7 @@ void config_text_placeholder(const struct config_directive *d, struct buf *out)
         return;
     case CONFIG_STRING:
     case CONFIG_WORDS:
+    case CONFIG_PERCENTILES:
     case CONFIG_TABLES:
     case CONFIG_LIMITS:
         buf_append_string(out, d->choices);

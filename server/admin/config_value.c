@@ -12,6 +12,8 @@
 #include "server/admin/config_text.h"
 
 #include <assert.h>
+#include <ctype.h>
+#include <stdlib.h>
 
 void config_value_destroy(struct config_value *value)
 {
@@ -22,7 +24,8 @@ void config_value_destroy(struct config_value *value)
 bool config_value_is_text(const struct config_directive *d)
 {
     return d->kind == CONFIG_STRING || d->kind == CONFIG_WORDS ||
-           d->kind == CONFIG_TABLES || d->kind == CONFIG_LIMITS;
+           d->kind == CONFIG_PERCENTILES || d->kind == CONFIG_TABLES ||
+           d->kind == CONFIG_LIMITS;
 }
 
 bool config_value_equal(const struct config_value *a,
@@ -83,6 +86,24 @@ static char *normalise_words(struct slice text)
     return copy;
 }
 
+/* Each word is a number from 0 to 100. */
+static bool are_percentiles(const char *words)
+{
+    const char *p = words;
+
+    while (*p != '\0') {
+        char *end;
+        const double value = strtod(p, &end);
+        /* Written so that it is false for what is no number. */
+        if (!isdigit((unsigned char)*p) || !(value >= 0 && value <= 100) ||
+            (*end != ' ' && *end != '\0')) {
+            return false;
+        }
+        p = end + strspn(end, " ");
+    }
+    return true;
+}
+
 static enum err parse_text(const struct config_directive *d, struct slice text,
                            char **copy)
 {
@@ -93,12 +114,17 @@ static enum err parse_text(const struct config_directive *d, struct slice text,
     if (text.size > 0 && memchr(text.data, '\0', text.size) != NULL) {
         return ERR_INVALID;
     }
-    char *words = d->kind == CONFIG_WORDS || d->kind == CONFIG_LIMITS
+    char *words = d->kind == CONFIG_WORDS || d->kind == CONFIG_PERCENTILES ||
+                          d->kind == CONFIG_LIMITS
                       ? normalise_words(text)
                       : xslicedup(text);
     if ((int64_t)strlen(words) < d->min) {
         free(words);
         return ERR_RANGE;
+    }
+    if (d->kind == CONFIG_PERCENTILES && !are_percentiles(words)) {
+        free(words);
+        return ERR_INVALID;
     }
     *copy = words;
     return ERR_OK;

@@ -5,6 +5,7 @@
  */
 #include "server/admin/memory.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/resource.h>
@@ -21,22 +22,54 @@
 #define TEXT(x) TEXT_OF(x)
 #define TEXT_OF(x) #x
 
+/* Relaxed: a figure for people. */
+static _Atomic size_t used_peak_bytes;
+
 #ifdef HAVE_JEMALLOC
 
-size_t memory_used_bytes(void)
+/* A figure of the last epoch; 0 if jemalloc was built without statistics. */
+static size_t figure(const char *name)
 {
-    /* jemalloc shows the figures of the last epoch; this begins a new one. */
+    size_t value = 0;
+    size_t size = sizeof(value);
+    return mallctl(name, &value, &size, NULL, 0) == 0 ? value : 0;
+}
+
+static void begin_epoch(void)
+{
     uint64_t epoch = 1;
     size_t size = sizeof(epoch);
-    size_t used = 0;
-    if (mallctl("epoch", &epoch, &size, &epoch, size) != 0) {
-        return 0;
-    }
-    size = sizeof(used);
-    if (mallctl("stats.allocated", &used, &size, NULL, 0) != 0) {
-        return 0; /* A jemalloc built without statistics. */
-    }
-    return used;
+    (void)mallctl("epoch", &epoch, &size, &epoch, size);
+}
+
+static size_t ask_used_bytes(void)
+{
+    begin_epoch(); /* jemalloc shows the figures of the last one. */
+    return figure("stats.allocated");
+}
+
+struct memory_pages memory_pages(void)
+{
+    begin_epoch();
+    return (struct memory_pages){.active = figure("stats.active"),
+                                 .resident = figure("stats.resident")};
+}
+
+void memory_purge(void)
+{
+    (void)mallctl("arena." TEXT(MALLCTL_ARENAS_ALL) ".purge", NULL, NULL, NULL,
+                  0);
+}
+
+static void append(void *out, const char *text)
+{
+    buf_append_string(out, text);
+}
+
+bool memory_report(struct buf *out)
+{
+    malloc_stats_print(append, out, NULL);
+    return true;
 }
 
 const char *memory_allocator(void)
@@ -47,10 +80,26 @@ const char *memory_allocator(void)
 
 #else
 
-size_t memory_used_bytes(void)
+static size_t ask_used_bytes(void)
 {
     const struct mallinfo2 info = mallinfo2();
     return info.uordblks + info.hblkhd;
+}
+
+struct memory_pages memory_pages(void)
+{
+    return (struct memory_pages){0};
+}
+
+void memory_purge(void)
+{
+    (void)malloc_trim(0);
+}
+
+bool memory_report(struct buf *out)
+{
+    (void)out;
+    return false;
 }
 
 const char *memory_allocator(void)
@@ -59,6 +108,23 @@ const char *memory_allocator(void)
 }
 
 #endif
+
+size_t memory_used_bytes(void)
+{
+    const size_t used = ask_used_bytes();
+    size_t peak = memory_used_peak_bytes();
+
+    while (used > peak && !atomic_compare_exchange_weak_explicit(
+                              &used_peak_bytes, &peak, used,
+                              memory_order_relaxed, memory_order_relaxed)) {
+    }
+    return used;
+}
+
+size_t memory_used_peak_bytes(void)
+{
+    return atomic_load_explicit(&used_peak_bytes, memory_order_relaxed);
+}
 
 size_t memory_rss_bytes(void)
 {

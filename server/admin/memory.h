@@ -11,11 +11,31 @@
 #ifndef SERVER_ADMIN_MEMORY_H
 #define SERVER_ADMIN_MEMORY_H
 
+#include "common/buf.h"
+
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Bytes that the program has allocated and not freed.  0 in sanitizer builds,
  * whose allocator does not say. */
 size_t memory_used_bytes(void);
+
+/* The most that any call of memory_used_bytes() has seen. */
+size_t memory_used_peak_bytes(void);
+
+/* What the allocator makes of it: bytes of pages with allocations in them, and
+ * bytes that it keeps resident; 0 where it does not say. */
+struct memory_pages {
+    size_t active;
+    size_t resident;
+};
+struct memory_pages memory_pages(void);
+
+/* Gives pages that are not used back to the system, as far as that goes. */
+void memory_purge(void);
+
+/* Appends the allocator's own report; false if it has none. */
+bool memory_report(struct buf *out);
 
 /* Bytes of physical memory that the process occupies. */
 size_t memory_rss_bytes(void);

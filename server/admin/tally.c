@@ -44,6 +44,9 @@ static void retire(void *arg)
         mutex_unlock(&lock);
         /* Other destructors may still count: they get a new block. */
         b->tally->forget();
+        if (b->tally->clear != NULL) {
+            b->tally->clear(b->counts);
+        }
         free(b);
         b = sibling;
     }
@@ -113,6 +116,9 @@ void tally_reset(struct tally *t)
 {
     ensure_init();
     mutex_lock(&lock);
+    if (t->clear != NULL) {
+        t->clear(t->baseline);
+    }
     total(t, t->baseline);
     mutex_unlock(&lock);
 }

@@ -27,6 +27,9 @@ struct tally {
     size_t size; /* Of a block, 'retired', and 'baseline'; zeroed is empty. */
     void (*add)(void *to, const void *from);
     void (*subtract)(void *from, const void *what);
+    /* Frees what a block owns beside itself; NULL: nothing.  Of a sum, whoever
+     * asked for it does that. */
+    void (*clear)(void *block);
     /* Runs on a thread that ends, after its last count went to 'retired': it
      * has no block from here on. */
     void (*forget)(void);

@@ -2,7 +2,7 @@
 #include "server/command/client.h"
 
 #include "common/mem.h"
-#include "server/admin/stats.h"
+#include "server/command/account.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -74,7 +74,7 @@ void request_finish(struct request *r)
 {
     assert(!r->finished);
     r->finished = true;
-    stats_add(STATS_total_error_replies, r->reply.n_errors);
+    account_end(r);
     if (r->client == NULL) {
         request_free(r); /* The connection has gone, and nobody else knows. */
         return;

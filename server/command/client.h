@@ -125,6 +125,10 @@ struct request {
     size_t argc;
     struct reply reply;           /* Where the handler writes. */
     int64_t start_us;             /* clock_now_us() when its batch was read. */
+    int64_t begun_us;             /* When its handler was called, … */
+    int64_t ended_us;             /* … and when it was done, if somebody has
+                                     looked at the clock; 0: nobody has. */
+    bool begun;                   /* Its handler was called. */
     void *state;                  /* The handler's own, between the calls. */
     request_answer_fn *on_answer; /* Likewise; see command/read.h. */
     struct buf found; /* What was found for the reply, on whatever thread; freed
@@ -140,9 +144,10 @@ struct request {
 
     /* Private to net/conn and request_keep_args(). */
     struct request *next;
-    struct buf own;     /* The reply while others go first. */
-    char *kept_args;    /* Owned copy behind argv, or NULL. */
-    struct room *rooms; /* Of request_room(). */
+    struct buf own;         /* The reply while others go first. */
+    char *kept_args;        /* Owned copy behind argv, or NULL. */
+    struct room *rooms;     /* Of request_room(). */
+    struct slice slow_args; /* Of slowlog_keep_args(); in a room. */
     enum request_class class;
     bool pending;
     bool finished;

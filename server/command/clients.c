@@ -119,6 +119,37 @@ bool clients_home(struct clients *clients, uint64_t id, struct chan_tx *home)
     return client != NULL;
 }
 
+static size_t larger(size_t a, size_t b)
+{
+    return a > b ? a : b;
+}
+
+#define SHOWN(field) atomic_load_explicit(&c->field, memory_order_relaxed)
+
+struct clients_usage clients_usage(struct clients *clients)
+{
+    struct clients_usage usage = {0};
+
+    mutex_lock(&clients->lock);
+    usage.count = clients->count;
+    for (const struct client *c = clients->first; c != NULL; c = c->next) {
+        const size_t input = SHOWN(input_capacity);
+        const size_t output = SHOWN(output_bytes);
+        usage.n_subscribers += SHOWN(n_subscriptions[PUBSUB_CHANNEL]) +
+                                   SHOWN(n_subscriptions[PUBSUB_PATTERN]) +
+                                   SHOWN(n_subscriptions[PUBSUB_SHARD]) >
+                               0;
+        usage.n_waiting += SHOWN(pending_requests) > 0;
+        usage.bytes += sizeof *c + input + output + SHOWN(queued_bytes);
+        usage.max_input_bytes = larger(usage.max_input_bytes, input);
+        usage.max_output_bytes = larger(usage.max_output_bytes, output);
+    }
+    mutex_unlock(&clients->lock);
+    return usage;
+}
+
+#undef SHOWN
+
 void clients_set_name(struct clients *clients, char **which, struct slice name)
 {
     char *copy = name.size > 0 ? xslicedup(name) : NULL;

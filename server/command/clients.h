@@ -31,6 +31,16 @@ struct client *clients_find(struct clients *clients, uint64_t id);
 /* Where tasks for it are sent; false if there is no such client. */
 NODISCARD
 bool clients_home(struct clients *clients, uint64_t id, struct chan_tx *home);
+/* All clients together, at this moment. */
+struct clients_usage {
+    size_t count;
+    size_t n_subscribers;
+    size_t n_waiting;        /* For replies to requests under way. */
+    size_t bytes;            /* That they cost: buffers, queued commands. */
+    size_t max_input_bytes;  /* The largest input buffer, */
+    size_t max_output_bytes; /* and what one is owed at most. */
+};
+struct clients_usage clients_usage(struct clients *clients);
 
 /* Sets one of the names of 'client' ('which' points at the field); an empty
  * slice removes it. */

@@ -6,7 +6,7 @@
 #include "common/glob.h"
 #include "common/log.h"
 #include "server/admin/config.h"
-#include "server/admin/stats.h"
+#include "server/command/account.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
@@ -173,7 +173,7 @@ enum command_status cmd_config_rewrite(struct request *r)
 
 enum command_status cmd_config_resetstat(struct request *r)
 {
-    stats_reset();
+    account_reset();
     return done_ok(r);
 }
 

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SHUTDOWN FLUSHALL FLUSHDB: about the server as a whole.
+ * SHUTDOWN FLUSHALL FLUSHDB LASTSAVE ROLE TIME: about the server as a whole.
  */
+#include "common/clock.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
+#include "server/command/info.h"
 #include "server/command/parts.h"
 #include "server/command/write.h"
 
@@ -46,4 +48,29 @@ enum command_status cmd_flushall(struct request *r)
         return done_syntax_error(r);
     }
     return write_key(r, &update, answer_flush);
+}
+
+enum command_status cmd_lastsave(struct request *r)
+{
+    reply_integer(&r->reply, info_last_save_s(r->client->server));
+    return COMMAND_DONE;
+}
+
+enum command_status cmd_role(struct request *r)
+{
+    reply_array(&r->reply, 3);
+    reply_bulk_string(&r->reply, "master");
+    reply_integer(&r->reply, 0); /* The offset that replicas would be at. */
+    reply_array(&r->reply, 0);
+    return COMMAND_DONE;
+}
+
+enum command_status cmd_time(struct request *r)
+{
+    const int64_t now_us = clock_wall_us();
+
+    reply_array(&r->reply, 2);
+    reply_bulk_int64(&r->reply, now_us / 1000000);
+    reply_bulk_int64(&r->reply, now_us % 1000000);
+    return COMMAND_DONE;
 }

@@ -43,7 +43,7 @@ const char *const command_category_names[COMMAND_CATEGORIES] = {
 };
 
 /* An open-addressed index of names: a power of two, at most a quarter full. */
-#define INDEX_SIZE 1024
+#define INDEX_SIZE 2048
 #define NAME_SIZE_MAX 64 /* Longer than every name in the table. */
 
 static const struct command *name_index[INDEX_SIZE];

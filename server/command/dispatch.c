@@ -2,7 +2,7 @@
 #include "server/command/dispatch.h"
 
 #include "common/log.h"
-#include "server/admin/stats.h"
+#include "server/command/account.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/transaction.h"
@@ -130,6 +130,7 @@ static enum command_status run(struct request *request)
                      command->name);
         return COMMAND_DONE;
     }
+    account_begin(request);
     return command->run(request);
 }
 
@@ -138,12 +139,13 @@ enum command_status command_run(struct request *request)
     struct client *client = request->client;
     struct buf *scratch = client->scratch;
 
-    stats_count(STATS_total_commands_processed);
     atomic_store_explicit(&client->last_active_us, request->start_us,
                           memory_order_relaxed);
     const enum command_status status = run(request);
     if (status == COMMAND_DONE) {
-        stats_add(STATS_total_error_replies, request->reply.n_errors);
+        account_end(request);
+    } else if (!request->finished) {
+        account_pending(request);
     }
     empty_scratch(scratch);
     return status;

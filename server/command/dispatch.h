@@ -3,7 +3,7 @@
  * From a request whose command was found to its handler: everything that may
  * refuse, queue or note a command before and after it runs, in one order.
  *
- *     known? ─► arity ─► [MULTI: queue] ─► subscribers ─► handler
+ *     known? ─► arity ─► [MULTI: queue] ─► subscribers ─► handler ─► account
  *
  * Thread-safety: the loop of the request's client.
  */

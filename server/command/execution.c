@@ -2,6 +2,7 @@
 #include "server/command/execution.h"
 
 #include "common/mem.h"
+#include "server/command/account.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
 #include "server/command/write.h"
@@ -123,12 +124,17 @@ static void answer_command(struct execution *x, struct queued *queued,
                                                        queued->first_update,
                                             .n = queued->n_updates};
         r->reply.protocol = r->client->protocol;
+        account_begin(r);
         queued->on_outcome(queued->arg, &part);
         queued->done = true;
-    } else if (!queued->done) {
-        run(x, queued);
+    } else {
+        account_begin(r);
+        if (!queued->done) {
+            run(x, queued);
+        }
         assert(queued->done);
     }
+    account_end(r);
 }
 
 static void answer_all(struct execution *x,
@@ -136,11 +142,11 @@ static void answer_all(struct execution *x,
 {
     struct reply *reply = &x->request->reply;
 
+    account_now();
     reply_array(reply, x->transaction->n_queued);
     for (struct queued *q = x->transaction->first; q != NULL; q = q->next) {
         answer_command(x, q, outcome);
         buf_append_slice(reply->out, buf_slice(&q->request.own));
-        reply->n_errors += q->request.reply.n_errors;
         buf_destroy(&q->request.own);
         request_clear(&q->request);
     }

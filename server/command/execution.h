@@ -18,6 +18,9 @@
  *
  * When the client leaves, the group goes on.
  *
+ * What the group takes counts as EXEC's time; that of its commands is what they
+ * take to reply.
+ *
  * Thread-safety: the loop of the client.
  */
 #ifndef SERVER_COMMAND_EXECUTION_H

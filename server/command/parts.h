@@ -10,7 +10,9 @@
 
 #include "common/attr.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct cache;
@@ -18,6 +20,7 @@ struct clients;
 struct config;
 struct lookup;
 struct pubsub;
+struct slowlog;
 struct store;
 struct tracking;
 
@@ -29,8 +32,11 @@ struct server {
     struct clients *clients;
     struct pubsub *pubsub;
     struct tracking *tracking;
+    struct slowlog *slowlog;
     const char *config_path; /* Absolute; "" when there is no file. */
     int64_t started_us;      /* clock_now_us(). */
+    _Atomic size_t startup_bytes; /* Of memory, when all parts were built;
+                                     relaxed: set while clients may come. */
     int port;                /* TCP port really bound. */
     char run_id[41];         /* 40 hex digits, drawn at start. */
     /* Begins an orderly stop; returns at once.  Thread: any. */

@@ -19,6 +19,7 @@
 #include "common/hash.h"
 #include "common/histogram.h"
 #include "common/mem.h"
+#include "server/admin/latency.h"
 #include "server/admin/stats.h"
 #include "server/lookup/changes.h"
 #include "server/lookup/watch.h"
@@ -126,6 +127,7 @@ static void lag(void *arg, int64_t lag_us)
     struct feed *feed = arg;
 
     histogram_record(&feed->lag_us, lag_us);
+    latency_note(LATENCY_feed, lag_us);
     atomic_store_explicit(&feed->last_lag_us, lag_us, memory_order_relaxed);
 }
 

@@ -19,6 +19,7 @@
 #include "common/mem.h"
 #include "common/task.h"
 #include "server/admin/config.h"
+#include "server/admin/latency.h"
 #include "server/admin/stats.h"
 #include "server/lookup/hash_value.h"
 #include "server/lookup/record.h"
@@ -291,6 +292,7 @@ static void on_done(struct store_read *read, enum err err)
     f->err = err;
     f->copy.origin = read->refresh ? COPY_FROM_REFRESH : COPY_FROM_MISS;
     f->copy.store_us = (uint32_t)(clock_now_us() - f->copy.filled_us);
+    latency_note(LATENCY_store_read, f->copy.store_us);
     if (err == ERR_OK && !f->found) {
         f->copy.kind = COPY_NEGATIVE;
     }

@@ -180,6 +180,9 @@ static void count_answer(const struct question *q, const struct answer *answer)
                                                 : STATS_keyspace_misses);
     stats_count(answer->source == LOOKUP_STORE ? STATS_lookup_store_answers
                                                : STATS_lookup_cache_answers);
+    if (answer->source == LOOKUP_STORE && answer->outcome == LOOKUP_FOUND) {
+        stats_count(STATS_store_answers_found);
+    }
 }
 
 static void finish_answer(const struct question *q, struct answer *answer)

@@ -398,6 +398,7 @@ static bool flush(struct conn *conn)
         return false;
     }
     if (n > 0) {
+        stats_count(STATS_total_writes_processed);
         stats_add(STATS_total_net_output_bytes, n);
         buf_consume(&conn->output, (size_t)n);
     }
@@ -434,6 +435,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
     if (n == 0) {
         conn->ended = true; /* It may still read what we owe it. */
     }
+    stats_count(STATS_total_reads_processed);
     stats_add(STATS_total_net_input_bytes, n);
     conn_work(conn, slice_make(scratch, (size_t)n));
 }

@@ -63,6 +63,17 @@ void reply_ok(struct reply *r)
     raw(r, SLICE("+OK\r\n"));
 }
 
+/* The first word of an error line; cut if it is too long. */
+static void keep_code(struct reply *r, const char *text, size_t size)
+{
+    size_t n = 0;
+    while (n < size && n + 1 < REPLY_CODE_SIZE && text[n] != ' ') {
+        n++;
+    }
+    memcpy(r->error_code, text, n);
+    r->error_code[n] = '\0';
+}
+
 /* Ends an error line whose text begins at 'start': a line break inside it
  * would let whoever chose the text forge a reply. */
 static void end_error(struct reply *r, size_t start)
@@ -73,6 +84,7 @@ static void end_error(struct reply *r, size_t start)
             text[i] = ' ';
         }
     }
+    keep_code(r, text + start, r->out->size - start);
     raw(r, SLICE("\r\n"));
     r->n_errors++;
 }

@@ -17,10 +17,14 @@
 #include "common/err.h"
 #include "common/slice.h"
 
+/* Room for the code of an error, "STORETIMEOUT", and a NUL. */
+#define REPLY_CODE_SIZE 16
+
 struct reply {
     struct buf *out;   /* Borrowed. */
     int protocol;      /* 2 or 3. */
     unsigned n_errors; /* Error lines written so far. */
+    char error_code[REPLY_CODE_SIZE]; /* Of the last one: "ERR". */
 };
 
 void reply_simple(struct reply *r, const char *text); /* +text */

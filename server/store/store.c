@@ -300,6 +300,11 @@ enum err store_dead_letter_drop(struct store *store,
     return store_writer_drop_letters(store->writer, drop);
 }
 
+void store_progress(const struct store *store, struct store_progress *progress)
+{
+    store_writer_progress(store->writer, progress);
+}
+
 void store_describe(struct store *store, struct buf *out)
 {
     buf_printf(out, "store_engine:%s\r\n", store->engine->scheme);

@@ -324,6 +324,14 @@ enum err store_observe(struct store *store,
                        const struct store_observer *observer,
                        struct buf *detail);
 
+/* How far the writes are. */
+struct store_progress {
+    size_t n_waiting;     /* Accepted and not committed. */
+    int64_t committed_ms; /* Wall clock; of the last commit, 0 for none yet. */
+    bool failing;         /* The last transaction was not committed. */
+};
+void store_progress(const struct store *store, struct store_progress *progress);
+
 /* For INFO: "name:value\r\n" lines about the store. */
 void store_describe(struct store *store, struct buf *out);
 

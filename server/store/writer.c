@@ -326,6 +326,18 @@ enum err store_writer_close(struct store_writer *writer)
     return lost;
 }
 
+void store_writer_progress(const struct store_writer *writer,
+                           struct store_progress *progress)
+{
+    *progress = (struct store_progress){
+        .n_waiting =
+            chan_len(chan_rx(writer->writes)) +
+            atomic_load_explicit(&writer->n_deferred, memory_order_relaxed),
+        .committed_ms =
+            atomic_load_explicit(&writer->committed_ms, memory_order_relaxed),
+        .failing = writer_is_failing(writer)};
+}
+
 void store_writer_describe(const struct store_writer *writer, struct buf *out)
 {
     const int64_t oldest_us =

@@ -77,6 +77,10 @@ struct dead_letters *store_writer_letters(struct store_writer *writer);
  * the caller can know of) has ended. */
 bool store_writer_has_deferred(const struct store_writer *writer);
 
+/* How far the writes are; see store_progress(). */
+void store_writer_progress(const struct store_writer *writer,
+                           struct store_progress *progress);
+
 /* "name:value\r\n" lines. */
 void store_writer_describe(const struct store_writer *writer, struct buf *out);
 

@@ -27,6 +27,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "server/admin/config.h"
+#include "server/admin/latency.h"
 #include "server/admin/stats.h"
 
 #define RETRY_LOCKED_US 20000
@@ -632,7 +633,9 @@ void writer_checkpoint_if_due(struct store_writer *w)
     }
     writer_tidy(w);
     buf_clear(&w->detail);
+    const int64_t began_us = clock_now_us();
     const enum err err = w->with.engine->checkpoint(w->connection, &w->detail);
+    latency_note(LATENCY_store_checkpoint, clock_now_us() - began_us);
     stats_count(STATS_store_checkpoints);
     if (err != ERR_OK) {
         stats_count(STATS_store_errors);
@@ -652,8 +655,12 @@ void writer_commit(struct store_writer *w)
         end_committed(w, pending_unlink(pending, &pending->first));
         return;
     }
+    const int64_t began_us = clock_now_us();
     const enum err err = transact(w, &count, &step);
+    latency_note(LATENCY_store_commit, clock_now_us() - began_us);
     if (err == ERR_OK) {
+        atomic_store_explicit(&w->committed_ms, clock_wall_ms(),
+                              memory_order_relaxed);
         transaction_ended(w, count);
         writer_tell_ended(w); /* A checkpoint may take long. */
         writer_checkpoint_if_due(w);

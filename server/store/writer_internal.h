@@ -50,6 +50,9 @@ struct store_writer {
     /* The last transaction failed.  Set by the thread, read also by describe;
      * relaxed. */
     _Atomic bool failing;
+    /* Wall clock; when the last transaction was committed, 0 for none yet.  As
+     * 'failing'. */
+    _Atomic int64_t committed_ms;
     /* When the oldest deferred write was queued, 0 for none.  As 'failing'. */
     _Atomic int64_t oldest_us;
     /* Set once by store_writer_on_foreign(); 'foreign_arg' is written before

@@ -119,7 +119,8 @@ test_counters_of_traffic_count() {
     expect PONG cli PING
     local text
     text=$(cli INFO stats)
-    like '*total_connections_received:3*total_commands_processed:3*' "$text"
+    # INFO is counted when it has ended, as in Redis.
+    like '*total_connections_received:3*total_commands_processed:2*' "$text"
     like '*total_error_replies:0*' "$text"
     cli NOSUCH >/dev/null
     expect 1 info total_error_replies

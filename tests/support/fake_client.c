@@ -6,6 +6,7 @@
 #include "common/mem.h"
 #include "server/command/clients.h"
 #include "server/command/dispatch.h"
+#include "server/command/slowlog.h"
 
 #include <stdlib.h>
 
@@ -51,6 +52,7 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
                                 .lookup = f->lookup,
                                 .clients = clients_new(),
                                 .pubsub = pubsub_new(),
+                                .slowlog = slowlog_new(),
                                 .config_path = "",
                                 .started_us = clock_now_us(),
                                 .port = 7379,
@@ -109,6 +111,7 @@ void fake_client_free(struct fake_client *c)
     clients_remove(c->server.clients, &c->client);
     clients_free(c->server.clients);
     pubsub_free(c->server.pubsub);
+    slowlog_free(c->server.slowlog);
     buf_destroy(&c->scratch);
     buf_destroy(&c->pushed);
     buf_destroy(&c->room);

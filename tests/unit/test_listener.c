@@ -6,6 +6,7 @@
 #include "server/net/listener.h"
 
 #include "server/admin/config.h"
+#include "server/command/account.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/dispatch.h"
@@ -48,6 +49,11 @@ enum command_status command_run(struct request *request)
 {
     reply_ok(&request->reply);
     return COMMAND_DONE;
+}
+
+void account_end(const struct request *request)
+{
+    (void)request;
 }
 
 static int setup(void **state)

@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The sections that count what was done.
+ */
+#include "server/command/info.h"
+
+#include "server/admin/config.h"
+#include "server/admin/rates.h"
+#include "server/admin/stats.h"
+#include "server/cache/cache.h"
+#include "server/command/calls.h"
+#include "server/command/pubsub.h"
+
+static void print_rates(struct buf *out)
+{
+    const struct rates now = rates_now();
+
+    buf_printf(out,
+               "instantaneous_ops_per_sec:%.0f\r\n"
+               "instantaneous_input_kbps:%.2f\r\n"
+               "instantaneous_output_kbps:%.2f\r\n",
+               now.commands, now.input_bytes / 1024, now.output_bytes / 1024);
+}
+
+void info_stats(const struct server *server, struct buf *out)
+{
+    struct cache_usage usage;
+
+    stats_print("Stats", out);
+    print_rates(out);
+    /* All of them are done by I/O threads. */
+    info_line(out, "io_threaded_reads_processed",
+              stats_sum(STATS_total_reads_processed));
+    info_line(out, "io_threaded_writes_processed",
+              stats_sum(STATS_total_writes_processed));
+    cache_usage(server->cache, &usage);
+    info_line(out, "expired_keys", (int64_t)usage.expirations);
+    info_line(out, "evicted_keys", (int64_t)usage.evictions);
+    info_line(out, "pubsub_channels",
+              (int64_t)pubsub_count(server->pubsub, PUBSUB_CHANNEL));
+    info_line(out, "pubsub_patterns",
+              (int64_t)pubsub_count(server->pubsub, PUBSUB_PATTERN));
+    info_line(out, "pubsubshard_channels",
+              (int64_t)pubsub_count(server->pubsub, PUBSUB_SHARD));
+    info_constants("Stats", out);
+}
+
+void info_commandstats(const struct server *server, struct buf *out)
+{
+    (void)server;
+    calls_print(out);
+}
+
+void info_errorstats(const struct server *server, struct buf *out)
+{
+    (void)server;
+    calls_print_errors(out);
+}
+
+void info_latencystats(const struct server *server, struct buf *out)
+{
+    struct buf percentiles = {0};
+
+    if (config_switch(server->config, CONFIG_latency_tracking)) {
+        config_string(server->config, CONFIG_latency_tracking_info_percentiles,
+                      &percentiles);
+        calls_print_latency(buf_string(&percentiles), out);
+    }
+    buf_destroy(&percentiles);
+}
