@@ -16,6 +16,7 @@
 #include "server/command/command.h"
 #include "server/command/notifier.h"
 #include "server/command/parts.h"
+#include "server/command/pause.h"
 #include "server/command/pubsub.h"
 #include "server/command/slowlog.h"
 #include "server/lookup/feed.h"
@@ -377,6 +378,7 @@ static void build_cache(struct running *run)
     server->lookup = lookup_new(&parts);
     server->clients = clients_new();
     server->slowlog = slowlog_new();
+    server->pause = pause_new();
 }
 
 /* What others change must be known before anything is cached. */
@@ -505,6 +507,7 @@ static enum err tear_down(struct running *run)
         loop_free(run->io[i].loop);
     }
     slowlog_free(server->slowlog);
+    pause_free(server->pause);
     clients_free(server->clients);
     lookup_free(server->lookup);
     watches_free(run->watches);

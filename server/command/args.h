@@ -74,6 +74,22 @@ static inline enum command_status done_wrong_count(struct request *request)
     return COMMAND_DONE;
 }
 
+/* What Redis says where a subcommand checks its words itself. */
+static inline enum command_status done_wrong_subcommand(struct request *request)
+{
+    const struct slice sub = request->argv[1];
+    struct buf upper = {0};
+
+    buf_append_upper(&upper, request->command->name);
+    buf_truncate(&upper, strcspn(request->command->name, "|"));
+    reply_errorf(&request->reply,
+                 "ERR unknown subcommand or wrong number of arguments for "
+                 "'%.*s'. Try %s HELP.",
+                 shown(sub), sub.data, buf_string(&upper));
+    buf_destroy(&upper);
+    return COMMAND_DONE;
+}
+
 static inline enum command_status done_ok(struct request *request)
 {
     reply_ok(&request->reply);

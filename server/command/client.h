@@ -40,6 +40,27 @@ struct transaction;
 /* Room for "[v6]:port", or for the path of a unix socket. */
 #define CLIENT_ADDRESS_SIZE 128
 
+/* What a client is at, or asked for: letters of CLIENT LIST, in this order. */
+enum client_flag {
+    CLIENT_MONITORS = 1 << 0, /* O: MONITOR. */
+    CLIENT_PAUSED = 1 << 1,   /* b: CLIENT PAUSE holds its next command. */
+    CLIENT_CLOSES = 1 << 2,   /* c: after the replies it is owed. */
+    CLIENT_UNIX = 1 << 3,     /* U: over a unix socket. */
+    CLIENT_NO_EVICT = 1 << 4, /* e: CLIENT NO-EVICT. */
+    CLIENT_NO_TOUCH = 1 << 5, /* T: CLIENT NO-TOUCH. */
+    /* Shown apart from the others: */
+    CLIENT_READS = 1 << 6, /* Its socket is watched for input, */
+    CLIENT_WRITES = 1 << 7 /* and for room for output. */
+};
+
+/* CLIENT REPLY: what becomes of replies. */
+enum client_replies {
+    REPLIES_SENT,
+    REPLIES_SKIP_NEXT, /* SKIP was said: the next one is dropped, */
+    REPLIES_SKIP,      /* namely this one. */
+    REPLIES_DROPPED
+};
+
 struct client {
     struct server *server; /* Borrowed: the parts that commands work on. */
     struct chan_tx home;   /* Tasks sent here run on the client's loop. */
@@ -51,7 +72,8 @@ struct client {
     char local_address[CLIENT_ADDRESS_SIZE]; /* Ours. */
 
     bool close_after_reply; /* Set by QUIT and by errors that end it. */
-    struct buf *scratch;    /* Of the loop: room for a handler during one
+    enum client_replies replies;
+    struct buf *scratch; /* Of the loop: room for a handler during one
                                call; emptied by command_run(). */
     struct transaction *transaction; /* Of MULTI and WATCH, transaction.h;
                                         NULL: neither. */
@@ -59,15 +81,23 @@ struct client {
     struct tracker *tracker; /* Of CLIENT TRACKING, tracking.h; NULL: off. */
 
     /* Shown by CLIENT LIST; written on the loop, read anywhere, relaxed. */
+    _Atomic unsigned flags; /* CLIENT_…; client_set_flag(). */
     _Atomic int64_t last_active_us;
     _Atomic(const struct command *) last_command;
     _Atomic size_t input_bytes; /* Unparsed input. */
     _Atomic size_t input_capacity;
-    _Atomic size_t output_bytes; /* Unsent output. */
+    _Atomic size_t output_bytes; /* Unsent output, */
+    _Atomic size_t output_capacity;
+    _Atomic size_t output_peak;
+    _Atomic size_t held_replies; /* and what waits for earlier replies. */
+    _Atomic size_t held_bytes;
     _Atomic size_t pending_requests;
+    _Atomic size_t memory_bytes; /* All of the connection's, but for what is
+                                    queued behind MULTI. */
     _Atomic int shown_protocol;  /* Copy of 'protocol'. */
     _Atomic size_t queued_bytes; /* Of commands between MULTI and EXEC. */
     _Atomic int queued_commands; /* Plus 1; 0: there was no MULTI. */
+    _Atomic size_t watched_keys;
     _Atomic size_t n_subscriptions[PUBSUB_KINDS];
     _Atomic unsigned shown_tracking; /* TRACKING_… of tracking.h. */
     _Atomic int64_t shown_redirect;  /* CLIENT TRACKING REDIRECT; 0: none. */
@@ -94,12 +124,48 @@ struct client {
     /* Likewise: more was pushed than could be kept for it; it is closed
      * soon. */
     void (*on_overrun)(struct client *client);
+    /* Likewise: closes it, and frees it before this returns.  Not while one of
+     * its commands runs. */
+    void (*on_kill)(struct client *client);
+    /* Likewise: ends the waiting of a command that CLIENT UNBLOCK may end, as
+     * if its time were over or with an error.  False: there is none. */
+    bool (*on_unblock)(struct client *client, bool with_error);
 };
 
-/* Has it subscribed to anything?  Thread: the loop. */
+static inline bool client_has_flag(const struct client *client,
+                                   enum client_flag flag)
+{
+    return (atomic_load_explicit(&client->flags, memory_order_relaxed) &
+            flag) != 0;
+}
+
+/* Thread: the loop, which alone writes the flags. */
+static inline void client_set_flag(struct client *client, enum client_flag flag,
+                                   bool on)
+{
+    const unsigned now =
+        atomic_load_explicit(&client->flags, memory_order_relaxed);
+
+    atomic_store_explicit(&client->flags, on ? now | flag : now & ~flag,
+                          memory_order_relaxed);
+}
+
+/* Subscriptions of 'kind'.  Thread: any. */
+static inline size_t client_subscriptions(const struct client *client,
+                                          enum pubsub_kind kind)
+{
+    return atomic_load_explicit(&client->n_subscriptions[kind],
+                                memory_order_relaxed);
+}
+
+/* Has it subscribed to any channel?  Thread: the loop. */
 static inline bool client_is_subscriber(const struct client *client)
 {
-    return !LIST_EMPTY(&client->subscriptions);
+    return !LIST_EMPTY(&client->subscriptions) &&
+           client_subscriptions(client, PUBSUB_CHANNEL) +
+                   client_subscriptions(client, PUBSUB_PATTERN) +
+                   client_subscriptions(client, PUBSUB_SHARD) >
+               0;
 }
 
 struct answer;
@@ -141,6 +207,11 @@ struct request {
      * its reply.  For one of REQUEST_ALONE only, whose reply does not depend on
      * what is pushed. */
     bool pushes_first;
+    /* What it answers are pushes, which CLIENT REPLY does not stop. */
+    bool is_pushing;
+    /* Set by a handler whose waiting CLIENT UNBLOCK may end: replies, and hands
+     * the request back.  NULL: it may not. */
+    void (*on_unblock)(struct request *request, bool with_error);
 
     /* Private to net/conn and request_keep_args(). */
     struct request *next;
@@ -151,7 +222,8 @@ struct request {
     enum request_class class;
     bool pending;
     bool finished;
-    bool is_push; /* No request: what was pushed between two. */
+    bool is_muted; /* Its reply does not leave: CLIENT REPLY. */
+    bool is_push;  /* No request: what was pushed between two. */
 };
 
 /* Copies the arguments, so that argv stays valid until the request is freed. */

@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/lock.h"
 #include "common/mem.h"
+#include "common/task.h"
 #include "server/command/command.h"
 #include "server/command/transaction.h"
 
@@ -14,8 +15,8 @@ struct clients {
                           CLIENT LIST at the longest. */
     struct client *first GUARDED_BY(lock);
     struct client *last GUARDED_BY(lock);
-    size_t count GUARDED_BY(lock);
     struct table by_id GUARDED_BY(lock);
+    size_t count GUARDED_BY(lock);
     uint64_t last_id GUARDED_BY(lock);
 };
 
@@ -53,8 +54,8 @@ bool clients_add(struct clients *clients, struct client *client, size_t max)
             clients->first = client;
         }
         clients->last = client;
-        clients->count++;
         table_insert(&clients->by_id, &client->by_id, client->id);
+        clients->count++;
     }
     mutex_unlock(&clients->lock);
     return room;
@@ -74,8 +75,8 @@ void clients_remove(struct clients *clients, struct client *client)
     } else {
         clients->last = client->previous;
     }
-    clients->count--;
     table_remove(&clients->by_id, &client->by_id);
+    clients->count--;
     mutex_unlock(&clients->lock);
 
     free(client->name);
@@ -174,20 +175,61 @@ static const char *or_empty(const char *string)
 
 #define SHOWN(field) atomic_load_explicit(&c->field, memory_order_relaxed)
 
-/* What the client is at: letters, at least one. */
-static const char *flags_of(const struct client *c)
+static bool has_subscribed(const struct client *c)
 {
-    const bool subscribed = SHOWN(n_subscriptions[PUBSUB_CHANNEL]) +
-                                SHOWN(n_subscriptions[PUBSUB_PATTERN]) +
-                                SHOWN(n_subscriptions[PUBSUB_SHARD]) >
-                            0;
-    const bool queues = SHOWN(queued_commands) > 0;
+    return client_subscriptions(c, PUBSUB_CHANNEL) +
+               client_subscriptions(c, PUBSUB_PATTERN) +
+               client_subscriptions(c, PUBSUB_SHARD) >
+           0;
+}
 
-    return subscribed && queues ? "xP" : subscribed ? "P" : queues ? "x" : "N";
+/* What the client is at: letters, at least one.  Source: Redis 7.2. */
+static void append_flags(const struct client *c, struct buf *out)
+{
+    static const struct {
+        enum client_flag flag;
+        char letter;
+    } later[] = {
+        {CLIENT_PAUSED, 'b'},   {CLIENT_CLOSES, 'c'},   {CLIENT_UNIX, 'U'},
+        {CLIENT_NO_EVICT, 'e'}, {CLIENT_NO_TOUCH, 'T'},
+    };
+    const size_t before = out->size;
+
+    if (client_has_flag(c, CLIENT_MONITORS)) {
+        buf_append_char(out, 'O');
+    }
+    if (has_subscribed(c)) {
+        buf_append_char(out, 'P');
+    }
+    if (SHOWN(queued_commands) > 0) {
+        buf_append_char(out, 'x');
+    }
+    for (size_t i = 0; i < ARRAY_LEN(later); i++) {
+        if (client_has_flag(c, later[i].flag)) {
+            buf_append_char(out, later[i].letter);
+        }
+    }
+    if (out->size == before) {
+        buf_append_char(out, 'N');
+    }
+}
+
+static const char *events_of(const struct client *c)
+{
+    const bool reads = client_has_flag(c, CLIENT_READS);
+    const bool writes = client_has_flag(c, CLIENT_WRITES);
+
+    return reads && writes ? "rw" : reads ? "r" : writes ? "w" : "";
+}
+
+static const char *user_of(const struct client *c)
+{
+    (void)c;
+    return "default"; /* There is no other. */
 }
 
 /* The lock is held: names do not change.  Source: the fields of CLIENT LIST
- * in Redis 7.2. */
+ * in Redis 7.2, and its 'watch' of 7.4. */
 static void describe(struct client *c, int64_t now_us, struct buf *out)
 {
     const struct command *command =
@@ -195,24 +237,30 @@ static void describe(struct client *c, int64_t now_us, struct buf *out)
 
     buf_printf(out,
                "id=%llu addr=%s laddr=%s fd=%d name=%s age=%lld idle=%lld "
-               "flags=%s db=0 sub=%zu psub=%zu ssub=%zu multi=%d qbuf=%zu "
-               "qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=0 rbp=0 obl=%zu "
-               "oll=0 omem=0 tot-mem=%zu events=r cmd=%s user=default "
-               "redir=-1 resp=%d lib-name=%s lib-ver=%s pending=%zu\n",
+               "flags=",
                (unsigned long long)c->id, c->address, c->local_address, c->fd,
                or_empty(c->name),
                (long long)((now_us - c->created_us) / 1000000),
-               (long long)((now_us - SHOWN(last_active_us)) / 1000000),
-               flags_of(c), SHOWN(n_subscriptions[PUBSUB_CHANNEL]),
-               SHOWN(n_subscriptions[PUBSUB_PATTERN]),
-               SHOWN(n_subscriptions[PUBSUB_SHARD]), SHOWN(queued_commands) - 1,
+               (long long)((now_us - SHOWN(last_active_us)) / 1000000));
+    append_flags(c, out);
+    buf_printf(out,
+               " db=%d sub=%zu psub=%zu ssub=%zu multi=%d watch=%zu qbuf=%zu "
+               "qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu "
+               "obl=%zu oll=%zu omem=%zu tot-mem=%zu events=%s cmd=%s ",
+               0, client_subscriptions(c, PUBSUB_CHANNEL),
+               client_subscriptions(c, PUBSUB_PATTERN),
+               client_subscriptions(c, PUBSUB_SHARD),
+               SHOWN(queued_commands) - 1, SHOWN(watched_keys),
                SHOWN(input_bytes),
                free_bytes(SHOWN(input_capacity), SHOWN(input_bytes)),
-               SHOWN(queued_bytes), SHOWN(output_bytes),
-               sizeof *c + SHOWN(input_capacity) + SHOWN(output_bytes),
-               command != NULL ? command->name : "NULL", SHOWN(shown_protocol),
-               or_empty(c->library_name), or_empty(c->library_version),
-               SHOWN(pending_requests));
+               SHOWN(queued_bytes), SHOWN(output_capacity), SHOWN(output_peak),
+               SHOWN(output_bytes), SHOWN(held_replies), SHOWN(held_bytes),
+               SHOWN(memory_bytes) + SHOWN(queued_bytes), events_of(c),
+               command != NULL ? command->name : "NULL");
+    buf_printf(out,
+               "user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s pending=%zu\n",
+               user_of(c), SHOWN(shown_protocol), or_empty(c->library_name),
+               or_empty(c->library_version), SHOWN(pending_requests));
 }
 
 #undef SHOWN
@@ -220,15 +268,106 @@ static void describe(struct client *c, int64_t now_us, struct buf *out)
 void clients_describe(struct clients *clients, struct client *client,
                       struct buf *out)
 {
+    mutex_lock(&clients->lock);
+    describe(client, clock_now_us(), out);
+    mutex_unlock(&clients->lock);
+}
+
+/* ---- which ---- */
+
+static bool is_named(struct slice wanted, const char *name)
+{
+    return wanted.data == NULL || slice_equal(wanted, slice_from_string(name));
+}
+
+static enum client_type type_of(const struct client *c)
+{
+    return has_subscribed(c) ? CLIENT_TYPE_PUBSUB : CLIENT_TYPE_NORMAL;
+}
+
+static bool matches(const struct client *c, const struct client_filter *f,
+                    int64_t now_us)
+{
+    return (f->id == 0 || c->id == f->id) && c != f->other_than &&
+           (f->type == CLIENT_TYPE_ANY || f->type == type_of(c)) &&
+           is_named(f->address, c->address) &&
+           is_named(f->local_address, c->local_address) &&
+           is_named(f->user, user_of(c)) &&
+           now_us - c->created_us >= f->min_age_us;
+}
+
+typedef void visit_fn(struct client *client, int64_t now_us, struct buf *out);
+
+/* Calls 'visit', under the lock, for each that 'filter' is true of. */
+static void each(struct clients *clients, const struct client_filter *filter,
+                 visit_fn *visit, struct buf *out)
+{
     const int64_t now_us = clock_now_us();
+    const bool by_id = filter->id != 0;
 
     mutex_lock(&clients->lock);
-    if (client != NULL) {
-        describe(client, now_us, out);
-    } else {
-        for (struct client *c = clients->first; c != NULL; c = c->next) {
-            describe(c, now_us, out);
+    struct client *c = by_id ? find(clients, filter->id) : clients->first;
+    for (; c != NULL; c = by_id ? NULL : c->next) {
+        if (matches(c, filter, now_us)) {
+            visit(c, now_us, out);
         }
     }
     mutex_unlock(&clients->lock);
+}
+
+void clients_list(struct clients *clients, const struct client_filter *filter,
+                  struct buf *out)
+{
+    each(clients, filter, describe, out);
+}
+
+static void add_id(struct client *c, int64_t now_us, struct buf *out)
+{
+    (void)now_us;
+    buf_append(out, &c->id, sizeof c->id);
+}
+
+uint64_t *clients_select(struct clients *clients,
+                         const struct client_filter *filter, size_t *n)
+{
+    struct buf ids = {0};
+
+    each(clients, filter, add_id, &ids);
+    *n = ids.size / sizeof(uint64_t);
+    return (uint64_t *)(void *)ids.storage;
+}
+
+/* ---- on its loop ---- */
+
+struct errand {
+    struct clients *clients;
+    uint64_t id;
+    client_task_fn *run;
+    void *arg;
+};
+
+static void arrive(void *arg)
+{
+    struct errand *errand = arg;
+
+    errand->run(clients_find(errand->clients, errand->id), errand->arg);
+    free(errand);
+}
+
+bool clients_send(struct clients *clients, uint64_t id, client_task_fn *run,
+                  void *arg)
+{
+    struct chan_tx home;
+
+    if (!clients_home(clients, id, &home)) {
+        return false;
+    }
+    struct errand *errand = xmalloc(sizeof *errand);
+    *errand =
+        (struct errand){.clients = clients, .id = id, .run = run, .arg = arg};
+    if (!task_post(home, arrive, errand)) {
+        free(errand);
+        return false;
+    }
+    return true;
 }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The list of all connected clients, for CLIENT LIST and the counters of INFO.
+ * The list of all connected clients: for CLIENT LIST and CLIENT KILL, for the
+ * counters of INFO, and for whoever wants something of a client on another
+ * loop.
+ *
+ *     clients_send(clients, 7, run, arg)  ──►  loop of client 7: run(it, arg)
  *
  * Thread-safety: any thread; one lock of rank LOCK_CLIENTS over the list and
  * over the names of the clients.
@@ -46,9 +50,49 @@ struct clients_usage clients_usage(struct clients *clients);
  * slice removes it. */
 void clients_set_name(struct clients *clients, char **which, struct slice name);
 
-/* Appends a line as CLIENT INFO shows it, ending in '\n': of 'client', or of
- * all clients when NULL. */
+/* ---- which ---- */
+
+enum client_type { /* As CLIENT LIST TYPE has them. */
+                   CLIENT_TYPE_ANY,
+                   CLIENT_TYPE_NORMAL,
+                   CLIENT_TYPE_MASTER, /* There are none of these two. */
+                   CLIENT_TYPE_REPLICA,
+                   CLIENT_TYPE_PUBSUB
+};
+
+/* All of it must be true of a client.  Zeroed: all clients. */
+struct client_filter {
+    uint64_t id; /* 0: any. */
+    enum client_type type;
+    struct slice address; /* With no data: any; the next two likewise. */
+    struct slice local_address;
+    struct slice user;
+    int64_t min_age_us;
+    const struct client *other_than; /* NULL: none is left out. */
+};
+
+/* Appends a line for each, as CLIENT LIST shows them, in the order they came.
+ */
+void clients_list(struct clients *clients, const struct client_filter *filter,
+                  struct buf *out);
+/* Appends the line of 'client'. */
 void clients_describe(struct clients *clients, struct client *client,
                       struct buf *out);
+
+/* The numbers of those that 'filter' is true of, '*n' of them.
+ * Ownership: the caller frees the array; NULL when there are none. */
+uint64_t *clients_select(struct clients *clients,
+                         const struct client_filter *filter, size_t *n);
+
+/* ---- on its loop ---- */
+
+/* 'client' is NULL if it has gone meanwhile. */
+typedef void client_task_fn(struct client *client, void *arg);
+
+/* Has 'run' called on the loop of client 'id', as a task of its own.  False:
+ * there is no such client, or its loop has ended; 'run' is not called then. */
+NODISCARD
+bool clients_send(struct clients *clients, uint64_t id, client_task_fn *run,
+                  void *arg);
 
 #endif

@@ -5,6 +5,7 @@
 #include "server/command/args.h"
 #include "server/command/clients.h"
 #include "server/command/handlers.h"
+#include "server/command/monitor.h"
 #include "server/command/parts.h"
 #include "server/command/redis.h"
 #include "server/command/transaction.h"
@@ -122,7 +123,11 @@ enum command_status cmd_reset(struct request *r)
 {
     transaction_end(r->client);
     clients_set_name(r->client->server->clients, &r->client->name, SLICE(""));
+    monitor_end(r->client);
     pubsub_leave(r->client->server->pubsub, r->client);
+    client_set_flag(r->client, CLIENT_NO_EVICT, false);
+    client_set_flag(r->client, CLIENT_NO_TOUCH, false);
+    r->client->replies = REPLIES_SENT;
     set_protocol(r, 2);
     reply_simple(&r->reply, "RESET");
     return COMMAND_DONE;

@@ -32,20 +32,16 @@ static const struct {
 static int64_t n_subscriptions(const struct client *client,
                                enum pubsub_kind kind)
 {
-    const _Atomic size_t *n = client->n_subscriptions;
-
     if (kind == PUBSUB_SHARD) {
-        return (int64_t)atomic_load_explicit(&n[PUBSUB_SHARD],
-                                             memory_order_relaxed);
+        return (int64_t)client_subscriptions(client, PUBSUB_SHARD);
     }
-    return (int64_t)(atomic_load_explicit(&n[PUBSUB_CHANNEL],
-                                          memory_order_relaxed) +
-                     atomic_load_explicit(&n[PUBSUB_PATTERN],
-                                          memory_order_relaxed));
+    return (int64_t)(client_subscriptions(client, PUBSUB_CHANNEL) +
+                     client_subscriptions(client, PUBSUB_PATTERN));
 }
 
 static enum command_status subscribe(struct request *r, enum pubsub_kind kind)
 {
+    r->is_pushing = true;
     for (size_t i = 1; i < r->argc; i++) {
         if (!pubsub_subscribe(pubsub_of(r), r->client, kind, r->argv[i])) {
             reply_err(&r->reply, ERR_NOMEM, NULL);
@@ -80,6 +76,7 @@ static enum command_status unsubscribe(struct request *r, enum pubsub_kind kind)
 {
     struct subscription *s = pubsub_first(r->client, kind);
 
+    r->is_pushing = true;
     for (size_t i = 1; i < r->argc; i++) {
         const struct slice name = r->argv[i];
         end(r, kind, pubsub_find(r->client, kind, name), name);

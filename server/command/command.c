@@ -135,6 +135,12 @@ const struct command *command_by_word(struct slice word)
                                                      : command_by_name(word);
 }
 
+bool command_writes(const struct command *command)
+{
+    return (command->flags & CMD_WRITE) != 0 || command->run == cmd_publish ||
+           command->run == cmd_spublish;
+}
+
 void command_find(struct request *request)
 {
     const struct command *found = command_by_word(request->argv[0]);

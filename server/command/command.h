@@ -113,6 +113,10 @@ static inline bool command_arity_fits(const struct command *command,
                                : argc >= (size_t)-command->arity;
 }
 
+/* Does it change something, or tell others something?  Source: what Redis would
+ * send on to replicas. */
+bool command_writes(const struct command *command);
+
 /* Looks the command of request->argv up and sets request->command (NULL if
  * there is none, or no such subcommand) and request->class.  Does not run it.
  * Thread: the loop. */

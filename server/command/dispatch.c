@@ -5,6 +5,8 @@
 #include "server/command/account.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
+#include "server/command/monitor.h"
+#include "server/command/pause.h"
 #include "server/command/transaction.h"
 
 static void reply_unknown(struct request *request)
@@ -87,6 +89,9 @@ static enum command_status queue(struct request *request)
                     "ERR Command not allowed inside a transaction");
         return COMMAND_DONE;
     }
+    if (command_writes(request->command)) {
+        request->client->transaction->writes = true;
+    }
     return transaction_queue(request);
 }
 
@@ -99,6 +104,18 @@ static bool may_subscriber_run(const struct command *command)
            command->run == cmd_punsubscribe ||
            command->run == cmd_sunsubscribe || command->run == cmd_ping ||
            command->run == cmd_quit || command->run == cmd_reset;
+}
+
+/* EXEC is shown behind the commands that it runs. */
+static enum command_status run_monitored(struct request *request)
+{
+    if (request->command->run != cmd_exec) {
+        monitor_tell(request);
+        return request->command->run(request);
+    }
+    const enum command_status status = cmd_exec(request);
+    monitor_tell(request);
+    return status;
 }
 
 static enum command_status run(struct request *request)
@@ -130,8 +147,12 @@ static enum command_status run(struct request *request)
                      command->name);
         return COMMAND_DONE;
     }
+    const bool is_monitored = monitor_is_on(client->server);
+    if (is_monitored && monitor_refuses(request)) {
+        return COMMAND_DONE;
+    }
     account_begin(request);
-    return command->run(request);
+    return is_monitored ? run_monitored(request) : command->run(request);
 }
 
 enum command_status command_run(struct request *request)
@@ -149,4 +170,22 @@ enum command_status command_run(struct request *request)
     }
     empty_scratch(scratch);
     return status;
+}
+
+static bool writes(const struct request *request)
+{
+    const struct client *client = request->client;
+
+    return command_writes(request->command) ||
+           (request->command->run == cmd_exec && transaction_is_open(client) &&
+            client->transaction->writes);
+}
+
+bool command_is_paused(const struct request *request)
+{
+    const enum pause_kind kind = pause_kind(request->client->server->pause);
+
+    return kind != PAUSE_NONE && request->command != NULL &&
+           command_arity_fits(request->command, request->argc) &&
+           (kind == PAUSE_ALL || writes(request));
 }

@@ -3,7 +3,8 @@
  * From a request whose command was found to its handler: everything that may
  * refuse, queue or note a command before and after it runs, in one order.
  *
- *     known? ─► arity ─► [MULTI: queue] ─► subscribers ─► handler ─► account
+ *     known? ─► arity ─► [MULTI: queue] ─► subscribers ─► [MONITOR] ─►
+ *                                                     handler ─► account
  *
  * Thread-safety: the loop of the request's client.
  */
@@ -17,5 +18,9 @@
  * written nothing yet to request->reply. */
 NODISCARD
 enum command_status command_run(struct request *request);
+
+/* Does CLIENT PAUSE hold the request, whose command was found?  Not if it would
+ * be refused. */
+bool command_is_paused(const struct request *request);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "common/mem.h"
 #include "server/command/account.h"
+#include "server/command/monitor.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
 #include "server/command/write.h"
@@ -242,6 +243,10 @@ enum command_status execution_start(struct request *request,
         return COMMAND_DONE;
     }
     for (struct queued *q = transaction->first; q != NULL; q = q->next) {
+        q->request.client = request->client;
+        if (monitor_is_on(request->client->server)) {
+            monitor_tell(&q->request);
+        }
         if (touches_keys(q->request.command)) {
             run(x, q);
         }

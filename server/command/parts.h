@@ -19,6 +19,7 @@ struct cache;
 struct clients;
 struct config;
 struct lookup;
+struct pause;
 struct pubsub;
 struct slowlog;
 struct store;
@@ -30,6 +31,7 @@ struct server {
     struct cache *cache;
     struct lookup *lookup;
     struct clients *clients;
+    struct pause *pause; /* CLIENT PAUSE. */
     struct pubsub *pubsub;
     struct tracking *tracking;
     struct slowlog *slowlog;

@@ -67,6 +67,9 @@ static void append_head(const struct part *part, const struct message *message,
 {
     const struct topic *topic = part->topic;
 
+    if (topic->kind == PUBSUB_MONITOR) {
+        return;
+    }
     if (topic->kind != PUBSUB_PATTERN) {
         buf_append_string(out, message->kind == PUBSUB_SHARD
                                    ? ">3\r\n$8\r\nsmessage\r\n"
@@ -92,7 +95,9 @@ static void push_to_part(const struct part *part, const struct message *message)
         if (s->number > message->number) {
             continue;
         }
-        buf_data(&head)[0] = s->client->protocol == 2 ? '*' : '>';
+        if (head.size > 0) {
+            buf_data(&head)[0] = s->client->protocol == 2 ? '*' : '>';
+        }
         const struct slice pieces[] = {
             buf_slice(&head), slice_make(message->text, message->size)};
         s->client->on_push(s->client, pieces, ARRAY_LEN(pieces));
@@ -205,6 +210,16 @@ static char *put_bulk(char *to, struct slice s)
     return to + 2;
 }
 
+static size_t put_text(char *to, enum pubsub_kind kind, struct slice channel,
+                       struct slice text)
+{
+    if (kind == PUBSUB_MONITOR) {
+        memcpy(to, text.data, text.size);
+        return text.size;
+    }
+    return (size_t)(put_bulk(put_bulk(to, channel), text) - to);
+}
+
 /* NULL: out of memory. */
 static struct message *message_new(enum pubsub_kind kind, uint64_t number,
                                    struct slice channel, struct slice text)
@@ -214,8 +229,7 @@ static struct message *message_new(enum pubsub_kind kind, uint64_t number,
 
     if (m != NULL) {
         *m = (struct message){.refs = 1, .kind = kind, .number = number};
-        m->size =
-            (size_t)(put_bulk(put_bulk(m->text, channel), text) - m->text);
+        m->size = put_text(m->text, kind, channel, text);
     }
     return m;
 }

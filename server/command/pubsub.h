@@ -50,6 +50,8 @@ enum pubsub_kind {
     PUBSUB_CHANNEL,
     PUBSUB_PATTERN, /* Hears of every channel that it matches. */
     PUBSUB_SHARD,   /* SSUBSCRIBE: names apart from those of channels. */
+    PUBSUB_MONITOR, /* Not a channel: what is published goes out as it is.  See
+                       monitor.h. */
     PUBSUB_KINDS
 };
 

@@ -68,6 +68,21 @@ static struct transaction *transaction_of(struct client *client)
     return client->transaction;
 }
 
+/* Lets CLIENT LIST see queue and watched keys. */
+static void publish(struct client *client)
+{
+    const struct transaction *t = client->transaction;
+    const bool open = transaction_is_open(client);
+
+    atomic_store_explicit(&client->queued_commands,
+                          open ? (int)t->n_queued + 1 : 0,
+                          memory_order_relaxed);
+    atomic_store_explicit(&client->queued_bytes, open ? t->bytes : 0,
+                          memory_order_relaxed);
+    atomic_store_explicit(&client->watched_keys, t != NULL ? t->watched.n : 0,
+                          memory_order_relaxed);
+}
+
 void transaction_watch(struct client *client, struct watch_set *set)
 {
     struct watch_set *all = &transaction_of(client)->watched;
@@ -83,26 +98,15 @@ void transaction_watch(struct client *client, struct watch_set *set)
     }
     *set = (struct watch_set){0};
     drop_repeated(all);
+    publish(client);
 }
 
 void transaction_unwatch(struct client *client)
 {
     if (client->transaction != NULL) {
         watch_set_destroy(&client->transaction->watched);
+        publish(client);
     }
-}
-
-/* Lets CLIENT LIST see the queue. */
-static void publish(struct client *client)
-{
-    const struct transaction *t = client->transaction;
-    const bool open = transaction_is_open(client);
-
-    atomic_store_explicit(&client->queued_commands,
-                          open ? (int)t->n_queued + 1 : 0,
-                          memory_order_relaxed);
-    atomic_store_explicit(&client->queued_bytes, open ? t->bytes : 0,
-                          memory_order_relaxed);
 }
 
 bool transaction_begin(struct client *client)

@@ -49,6 +49,7 @@ struct queued {
 struct transaction {
     bool open;   /* Between MULTI and EXEC. */
     bool failed; /* A command could not be queued: EXEC will do nothing. */
+    bool writes; /* So does one of the commands; dispatch.c's. */
     struct queued *first, *last;
     size_t n_queued;
     size_t bytes; /* That the queue costs. */

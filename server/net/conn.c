@@ -55,6 +55,50 @@ static void on_finish(struct request *request);
 static void on_push(struct client *client, const struct slice *pieces,
                     size_t n);
 static void on_overrun(struct client *client);
+static void on_kill(struct client *client);
+static bool on_unblock(struct client *client, bool with_error);
+
+/* ---- what others see ---- */
+
+#define SHOW(field, value) \
+    atomic_store_explicit(&conn->client.field, value, memory_order_relaxed)
+
+static size_t memory_bytes(const struct conn *conn)
+{
+    const struct resp_parser *parser = &conn->parser;
+
+    return sizeof(*conn) + 2 * event_get_struct_event_size() +
+           parser->argv_capacity * sizeof(*parser->argv) +
+           parser->words.capacity + conn->input.capacity +
+           conn->output.capacity + conn->requests.held_bytes +
+           conn->requests.count * sizeof(struct request);
+}
+
+/* Lets CLIENT LIST see how things stand.  Of a connection that has nothing to
+ * wait for it has been seen already. */
+static void publish(struct conn *conn)
+{
+    const struct requests *requests = &conn->requests;
+    const bool is_busy = conn->input.storage != NULL ||
+                         conn->output.storage != NULL ||
+                         requests->first != NULL;
+    if (!is_busy && !conn->was_busy) {
+        return;
+    }
+    conn->was_busy = is_busy;
+    SHOW(input_bytes, conn->input.size);
+    SHOW(input_capacity, conn->input.capacity);
+    SHOW(output_bytes, conn->output.size);
+    SHOW(output_capacity, conn->output.capacity);
+    SHOW(held_replies, requests->count - requests->n_unfinished);
+    SHOW(held_bytes, requests->held_bytes);
+    SHOW(pending_requests, requests->n_unfinished);
+    SHOW(memory_bytes, memory_bytes(conn));
+    if (conn->output.capacity >
+        atomic_load_explicit(&conn->client.output_peak, memory_order_relaxed)) {
+        SHOW(output_peak, conn->output.capacity);
+    }
+}
 
 /* ---- open and close ---- */
 
@@ -90,7 +134,10 @@ void conn_open(struct loop *loop, struct server *server, int fd)
         .on_finish = on_finish,
         .on_push = on_push,
         .on_overrun = on_overrun,
+        .on_kill = on_kill,
+        .on_unblock = on_unblock,
     };
+    client_set_flag(client, CLIENT_UNIX, socket_is_unix(fd));
     socket_names(fd, client->address, client->local_address,
                  CLIENT_ADDRESS_SIZE);
     socket_tune(fd, config_number(server->config, CONFIG_tcp_keepalive));
@@ -112,6 +159,8 @@ void conn_open(struct loop *loop, struct server *server, int fd)
         goto fail;
     }
     conn->reading = true;
+    client_set_flag(client, CLIENT_READS, true);
+    SHOW(memory_bytes, memory_bytes(conn));
     LIST_INSERT_HEAD(&conns->all, conn, siblings);
     if (event_add(conn->readable, NULL) != 0) {
         log_error("conn: the system watches no more sockets addr=%s",
@@ -158,7 +207,8 @@ static size_t owed_bytes(const struct conn *conn)
 static bool must_wait(const struct conn *conn)
 {
     const struct requests *requests = &conn->requests;
-    return requests->count >= REQUESTS_MAX || owed_bytes(conn) >= OUTPUT_MAX ||
+    return conn->paused || requests->count >= REQUESTS_MAX ||
+           owed_bytes(conn) >= OUTPUT_MAX ||
            (conn->class_waits &&
             !requests_allow(requests, conn->waiting_class));
 }
@@ -207,7 +257,7 @@ static void on_finish(struct request *request)
     }
     requests_count_finished(&conn->requests, request);
     conn_check_owed(conn);
-    if (conn->overdrawn) {
+    if (conn->overdrawn || request->is_muted) {
         requests_drop(&conn->requests, request); /* Nobody will read it. */
     }
     conns_work_soon(conn);
@@ -218,9 +268,11 @@ static void on_finish(struct request *request)
 void conn_check_owed(struct conn *conn)
 {
     const struct config_limit limit = config_output_limit(
-        conn->client.server->config, client_is_subscriber(&conn->client)
-                                         ? CONFIG_LIMITS_PUBSUB
-                                         : CONFIG_LIMITS_NORMAL);
+        conn->client.server->config,
+        client_is_subscriber(&conn->client) ||
+                client_has_flag(&conn->client, CLIENT_MONITORS)
+            ? CONFIG_LIMITS_PUBSUB
+            : CONFIG_LIMITS_NORMAL);
     const int64_t owed = (int64_t)owed_bytes(conn);
 
     if (limit.hard_bytes != 0 && owed >= limit.hard_bytes) {
@@ -243,6 +295,28 @@ static void on_overrun(struct client *client)
     struct conn *conn = container_of(client, struct conn, client);
     conn->overdrawn = true;
     conns_work_soon(conn);
+}
+
+static void on_kill(struct client *client)
+{
+    struct conn *conn = container_of(client, struct conn, client);
+    log_notice("conn: closed by another client addr=%s", client->address);
+    conn_close(conn);
+}
+
+static bool on_unblock(struct client *client, bool with_error)
+{
+    const struct conn *conn = container_of(client, struct conn, client);
+    struct request *request = conn->requests.first;
+    while (request != NULL &&
+           (request->finished || request->on_unblock == NULL)) {
+        request = request->next;
+    }
+    if (request == NULL) {
+        return false;
+    }
+    request->on_unblock(request, with_error);
+    return true;
 }
 
 static bool append_all(struct buf *out, const struct slice *pieces, size_t n)
@@ -278,7 +352,51 @@ static void on_push(struct client *client, const struct slice *pieces, size_t n)
 
 /* ---- commands ---- */
 
-/* False: it may not overlap with what runs, and must be parsed again. */
+/* True: CLIENT PAUSE holds it. */
+static bool is_held(struct conn *conn, const struct request *request)
+{
+    if (!command_is_paused(request) || conn->conns->closing) {
+        return false;
+    }
+    conn->paused = true;
+    client_set_flag(&conn->client, CLIENT_PAUSED, true);
+    SHOW(last_command, request->command);
+    conns_await_resume(conn->conns, conn->client.server->pause);
+    return true;
+}
+
+/* Is the reply to the command that just ran dropped?  Source: Redis' CLIENT
+ * REPLY; SKIP is about the command behind it. */
+static bool is_muted(struct client *client)
+{
+    switch (client->replies) {
+    case REPLIES_SENT:
+        return false;
+    case REPLIES_SKIP_NEXT:
+        client->replies = REPLIES_SKIP;
+        return false;
+    case REPLIES_SKIP:
+        client->replies = REPLIES_SENT;
+        return true;
+    case REPLIES_DROPPED:
+        return true;
+    }
+    return false;
+}
+
+/* Takes the reply back, of which 'before' bytes were there already; or later,
+ * if there is none yet. */
+static void mute(struct conn *conn, struct request *request, size_t before)
+{
+    if (!is_muted(&conn->client) || request->is_pushing) {
+        return;
+    }
+    request->is_muted = true;
+    buf_truncate(request->reply.out, before);
+}
+
+/* False: it may not overlap with what runs, or not run now, and must be parsed
+ * again. */
 static bool run_command(struct conn *conn)
 {
     struct request *request = lend_request(conn);
@@ -288,9 +406,16 @@ static bool run_command(struct conn *conn)
         conn->waiting_class = request->class;
         return false;
     }
+    if (is_held(conn, request)) {
+        return false;
+    }
+    const size_t before = request->reply.out->size;
     conn->conns->running = request;
     enum command_status status = command_run(request);
     conn->conns->running = NULL;
+    if (conn->client.replies != REPLIES_SENT) {
+        mute(conn, request, before);
+    }
     if (status == COMMAND_PENDING && !request->finished) {
         keep_request(conn, request);
     } else {
@@ -306,7 +431,9 @@ static void protocol_error(struct conn *conn)
     stats_count(STATS_protocol_errors);
     log_notice("conn: protocol error addr=%s text=\"%s\"", conn->client.address,
                conn->parser.error);
+    const size_t before = request->reply.out->size;
     reply_errorf(&request->reply, "ERR %s", conn->parser.error);
+    mute(conn, request, before);
     settle(conn, request);
     conn->client.close_after_reply = true;
 }
@@ -404,6 +531,7 @@ static bool flush(struct conn *conn)
     }
     if (conn->output.size > 0) {
         conn->writing = event_add(conn->writable, NULL) == 0;
+        client_set_flag(&conn->client, CLIENT_WRITES, conn->writing);
         return conn->writing;
     }
     return true;
@@ -415,6 +543,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     (void)what;
     struct conn *conn = arg;
     conn->writing = false;
+    client_set_flag(&conn->client, CLIENT_WRITES, false);
     conn_work(conn, SLICE(""));
 }
 
@@ -432,6 +561,10 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
         }
         return;
     }
+    if (n == 0 && conn->paused) {
+        conn_close(conn); /* What it asked for has not begun. */
+        return;
+    }
     if (n == 0) {
         conn->ended = true; /* It may still read what we owe it. */
     }
@@ -447,34 +580,29 @@ static bool is_over(const struct conn *conn)
            conn->requests.first == NULL && conn->output.size == 0;
 }
 
-/* Lets CLIENT LIST see how things stand. */
-static void publish(struct conn *conn)
-{
-    struct client *client = &conn->client;
-    atomic_store_explicit(&client->last_active_us, conn->conns->now_us,
-                          memory_order_relaxed);
-    atomic_store_explicit(&client->input_bytes, conn->input.size,
-                          memory_order_relaxed);
-    atomic_store_explicit(&client->input_capacity, conn->input.capacity,
-                          memory_order_relaxed);
-    atomic_store_explicit(&client->output_bytes, owed_bytes(conn),
-                          memory_order_relaxed);
-    atomic_store_explicit(&client->pending_requests,
-                          conn->requests.n_unfinished, memory_order_relaxed);
-    atomic_store_explicit(&client->shown_protocol, client->protocol,
-                          memory_order_relaxed);
-}
-
 static void read_on(struct conn *conn, bool reading)
 {
     if (reading != conn->reading) {
         conn->reading = reading;
+        client_set_flag(&conn->client, CLIENT_READS, reading);
         if (reading) {
             event_add(conn->readable, NULL);
         } else {
             event_del(conn->readable);
         }
     }
+}
+
+static bool wants_input(struct conn *conn)
+{
+    if (conn->client.close_after_reply) {
+        client_set_flag(&conn->client, CLIENT_CLOSES, true);
+        return false;
+    }
+    if (conn->paused) { /* So that its end is noticed. */
+        return !conn->ended && conn->input.size < CONN_READ_BYTES;
+    }
+    return !conn->ended && !conn->unread && !must_wait(conn);
 }
 
 static void close_overdrawn(struct conn *conn)
@@ -508,9 +636,9 @@ void conn_work(struct conn *conn, struct slice fresh)
             return;
         }
     }
+    SHOW(last_active_us, conn->conns->now_us);
     publish(conn);
-    read_on(conn, !conn->ended && !conn->client.close_after_reply &&
-                      !conn->unread && !must_wait(conn));
+    read_on(conn, wants_input(conn));
     if (conn->unread && !must_wait(conn)) {
         conns_work_later(conn);
     }

@@ -22,6 +22,7 @@
 #include <sys/queue.h>
 
 struct event;
+struct pause;
 
 /* Most bytes read by one event of one connection; one send of a usual client
  * fits, and others need not wait long. */
@@ -40,6 +41,8 @@ struct conn {
                          overlap with what runs. */
     bool queued;      /* In 'ready' of the loop. */
     bool overdrawn;   /* It is owed too much: it must be closed. */
+    bool paused;      /* CLIENT PAUSE holds the command that is next. */
+    bool was_busy;    /* Something was kept for it when it was shown last. */
     int64_t slow_since_us; /* It is owed more than the soft limit since then;
                               0: it is not. */
     enum request_class waiting_class;
@@ -58,6 +61,7 @@ struct conns {
     TAILQ_HEAD(ready_list, conn) ready; /* Want conn_work(). */
     struct event *ready_event;
     struct event *deadline_event;
+    struct event *resume_event;    /* When CLIENT PAUSE ends. */
     struct ticker *sweep;          /* Looks for idle connections. */
     int64_t now_us;                /* When the conn_work() under way began. */
     char *scratch;                 /* CONN_READ_BYTES, read into by all. */
@@ -79,6 +83,9 @@ struct conns *conns_of(struct loop *loop);
 void conns_work_soon(struct conn *conn);
 /* The same in the next round, after the sockets that are ready by then. */
 void conns_work_later(struct conn *conn);
+/* CLIENT PAUSE holds a connection: when that is over, all that were held go
+ * on. */
+void conns_await_resume(struct conns *conns, struct pause *pause);
 /* Takes 'conn' out of everything; frees nothing. */
 void conns_remove(struct conn *conn);
 struct request *conns_lend_request(struct conns *conns);

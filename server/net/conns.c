@@ -11,6 +11,7 @@
 #include "common/mem.h"
 #include "server/admin/config.h"
 #include "server/command/parts.h"
+#include "server/command/pause.h"
 #include "server/net/ticker.h"
 
 #include <event2/event.h>
@@ -25,6 +26,7 @@
 
 static void run_ready(evutil_socket_t fd, short what, void *arg);
 static void close_hard(evutil_socket_t fd, short what, void *arg);
+static void on_resume(evutil_socket_t fd, short what, void *arg);
 static void sweep(void *arg);
 static void destroy(void *arg);
 
@@ -42,9 +44,10 @@ struct conns *conns_of(struct loop *loop)
     struct event_base *base = loop_base(loop);
     conns->ready_event = event_new(base, -1, 0, run_ready, conns);
     conns->deadline_event = event_new(base, -1, 0, close_hard, conns);
+    conns->resume_event = event_new(base, -1, 0, on_resume, conns);
     conns->sweep = loop_every(loop, SWEEP_INTERVAL_US, sweep, conns);
     if (conns->ready_event == NULL || conns->deadline_event == NULL ||
-        conns->sweep == NULL) {
+        conns->resume_event == NULL || conns->sweep == NULL) {
         log_error("conn: events cannot be made");
         destroy(conns);
         return NULL;
@@ -65,6 +68,9 @@ static void destroy(void *arg)
     }
     if (conns->deadline_event != NULL) {
         event_free(conns->deadline_event);
+    }
+    if (conns->resume_event != NULL) {
+        event_free(conns->resume_event);
     }
     buf_destroy(&conns->spare_output);
     free(conns->spare_request);
@@ -117,6 +123,47 @@ static void run_ready(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* ---- CLIENT PAUSE ---- */
+
+static void resume(void *arg)
+{
+    struct conns *conns = arg;
+    struct conn *conn;
+
+    LIST_FOREACH(conn, &conns->all, siblings)
+    {
+        if (conn->paused) {
+            conn->paused = false;
+            client_set_flag(&conn->client, CLIENT_PAUSED, false);
+            conns_work_soon(conn);
+        }
+    }
+}
+
+static void on_resume(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    resume(arg);
+}
+
+static struct timeval time_left(int64_t end_us)
+{
+    const int64_t left_us = end_us - clock_now_us();
+
+    return left_us <= 0 ? (struct timeval){0}
+                        : (struct timeval){.tv_sec = left_us / 1000000,
+                                           .tv_usec = left_us % 1000000};
+}
+
+void conns_await_resume(struct conns *conns, struct pause *pause)
+{
+    const struct timeval left =
+        time_left(pause_wait(pause, loop_home(conns->loop), resume, conns));
+
+    event_add(conns->resume_event, &left);
+}
+
 /* ---- what is lent ---- */
 
 struct request *conns_lend_request(struct conns *conns)
@@ -159,7 +206,8 @@ static bool is_idle(const struct conn *conn, int64_t now_us)
         config_number(client->server->config, CONFIG_timeout);
 
     return timeout_us > 0 && conn->requests.n_unfinished == 0 &&
-           !client_is_subscriber(client) &&
+           !conn->paused && !client_is_subscriber(client) &&
+           !client_has_flag(client, CLIENT_MONITORS) &&
            now_us - atomic_load_explicit(&client->last_active_us,
                                          memory_order_relaxed) >=
                timeout_us;
@@ -230,19 +278,13 @@ void conn_close_all(struct loop *loop, int64_t deadline_us, task_fn *done,
     conns->closing = true;
     conns->done = done;
     conns->done_arg = arg;
-    int64_t left_us = deadline_us - clock_now_us();
-    if (left_us < 0) {
-        left_us = 0;
-    }
-    const struct timeval left = {
-        .tv_sec = left_us / 1000000,
-        .tv_usec = left_us % 1000000,
-    };
+    const struct timeval left = time_left(deadline_us);
     event_add(conns->deadline_event, &left);
     struct conn *conn = LIST_FIRST(&conns->all);
     while (conn != NULL) {
         struct conn *next = LIST_NEXT(conn, siblings);
         conn->ended = true; /* As if every client had said its last. */
+        conn->paused = false;
         conn_work(conn, SLICE(""));
         conn = next;
     }

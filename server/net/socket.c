@@ -63,6 +63,15 @@ void socket_names(int fd, char *peer, char *local, size_t text_size)
     }
 }
 
+bool socket_is_unix(int fd)
+{
+    int domain = 0;
+    socklen_t size = sizeof(domain);
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
+           domain == AF_UNIX;
+}
+
 void socket_tune(int fd, int64_t keepalive_us)
 {
     const int on = 1;

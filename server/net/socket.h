@@ -8,6 +8,7 @@
 #define SERVER_NET_SOCKET_H
 
 #include <stddef.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct sockaddr;
@@ -20,6 +21,8 @@ void socket_format(const struct sockaddr *address, size_t address_size,
 /* Both ends of a connected socket, in that form.  The peer of a unix socket
  * usually has no name and is shown under ours. */
 void socket_names(int fd, char *peer, char *local, size_t text_size);
+
+bool socket_is_unix(int fd);
 
 /* Sends small replies at once (TCP_NODELAY), and has the kernel find dead
  * peers after 'keepalive_us' of silence (0: never).  Nothing for a unix

@@ -16,7 +16,6 @@ FIELDS = ("name", "arity", "flags", "first key", "last key", "step",
 
 # (command, field): why it is different.
 DIFFERENT = {
-    ("client|list", "arity"): "takes no arguments yet",
     ("dbsize", "flags"): "walks the store, which a transaction cannot",
     ("keys", "flags"): "walks the store, which a transaction cannot",
     ("scan", "flags"): "walks the store, which a transaction cannot",

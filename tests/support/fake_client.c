@@ -7,6 +7,7 @@
 #include "server/command/clients.h"
 #include "server/command/dispatch.h"
 #include "server/command/slowlog.h"
+#include "server/command/pause.h"
 
 #include <stdlib.h>
 
@@ -33,6 +34,25 @@ static void on_overrun(struct client *client)
     (void)client; /* No test publishes so much. */
 }
 
+static void on_kill(struct client *client)
+{
+    container_of(client, struct fake_client, client)->killed = true;
+}
+
+static bool on_unblock(struct client *client, bool with_error)
+{
+    struct fake_client *c = container_of(client, struct fake_client, client);
+
+    for (size_t i = 0; i < FAKE_CLIENT_REQUESTS; i++) {
+        struct request *r = c->requests[i];
+        if (r != NULL && !r->finished && r->on_unblock != NULL) {
+            r->on_unblock(r, with_error);
+            return true;
+        }
+    }
+    return false;
+}
+
 static void stop(struct server *server)
 {
     container_of(server, struct fake_client, server)->stopped = true;
@@ -53,6 +73,7 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
                                 .clients = clients_new(),
                                 .pubsub = pubsub_new(),
                                 .slowlog = slowlog_new(),
+                                .pause = pause_new(),
                                 .config_path = "",
                                 .started_us = clock_now_us(),
                                 .port = 7379,
@@ -69,7 +90,9 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
                                 .shown_protocol = protocol,
                                 .on_finish = on_finish,
                                 .on_push = on_push,
-                                .on_overrun = on_overrun};
+                                .on_overrun = on_overrun,
+                                .on_kill = on_kill,
+                                .on_unblock = on_unblock};
     if (!clients_add(c->server.clients, &c->client, 1)) {
         log_fatal("fake_client: refused");
     }
@@ -110,6 +133,7 @@ void fake_client_free(struct fake_client *c)
     pubsub_leave(c->server.pubsub, &c->client);
     clients_remove(c->server.clients, &c->client);
     clients_free(c->server.clients);
+    pause_free(c->server.pause);
     pubsub_free(c->server.pubsub);
     slowlog_free(c->server.slowlog);
     buf_destroy(&c->scratch);

@@ -31,6 +31,7 @@ struct fake_client {
     struct buf room;   /* For the next reply. */
     struct buf pushed; /* What came of its own accord. */
     bool stopped;      /* SHUTDOWN was asked for. */
+    bool killed;       /* Its connection would be closed. */
     /* Begun and not taken, in no order; NULL: free. */
     struct request *requests[FAKE_CLIENT_REQUESTS];
 };

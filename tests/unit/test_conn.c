@@ -25,6 +25,7 @@
 #include "server/command/command.h"
 #include "server/command/dispatch.h"
 #include "server/command/parts.h"
+#include "server/command/pause.h"
 #include "server/command/pubsub.h"
 
 #include <errno.h>
@@ -67,6 +68,12 @@ void command_find(struct request *request)
 void account_end(const struct request *request)
 {
     (void)request;
+}
+
+bool command_is_paused(const struct request *request)
+{
+    return pause_kind(server.pause) != PAUSE_NONE &&
+           !slice_equal(request->argv[0], SLICE("QUIT"));
 }
 
 static void answer(struct request *request)
@@ -232,6 +239,7 @@ static int setup(void **state)
     server = (struct server){
         .config = config_new(),
         .clients = clients_new(),
+        .pause = pause_new(),
         .pubsub = pubsub_new(),
     };
     held = chan_new(sizeof(struct request *), CHAN_UNBOUNDED);
@@ -253,6 +261,7 @@ static int teardown(void **state)
     chan_free(cancelled);
     chan_free(ran);
     clients_free(server.clients);
+    pause_free(server.pause);
     pubsub_free(server.pubsub);
     config_free(server.config);
     return 0;

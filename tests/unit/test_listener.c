@@ -11,6 +11,7 @@
 #include "server/command/command.h"
 #include "server/command/dispatch.h"
 #include "server/command/parts.h"
+#include "server/command/pause.h"
 #include "server/net/ticker.h"
 
 #include <arpa/inet.h>
@@ -45,6 +46,12 @@ void command_find(struct request *request)
     request->class = REQUEST_READ;
 }
 
+bool command_is_paused(const struct request *request)
+{
+    (void)request;
+    return false;
+}
+
 enum command_status command_run(struct request *request)
 {
     reply_ok(&request->reply);
@@ -69,6 +76,7 @@ static int setup(void **state)
     server = (struct server){
         .config = config_new(),
         .clients = clients_new(),
+        .pause = pause_new(),
     };
     return loop_new(&loop, "test") == ERR_OK ? 0 : -1;
 }
@@ -81,6 +89,7 @@ static int teardown(void **state)
     listener = NULL;
     loop_free(loop);
     clients_free(server.clients);
+    pause_free(server.pause);
     config_free(server.config);
     buf_destroy(&detail);
     unlink(path);
