@@ -36,6 +36,7 @@ _bookd() {
         --client-query-buffer-limit
         --client-output-buffer-limit
         --notify-keyspace-events
+        --tracking-table-max-keys
         --dir
         --databases
         --loglevel

@@ -19,6 +19,7 @@
 #include "server/command/pause.h"
 #include "server/command/pubsub.h"
 #include "server/command/slowlog.h"
+#include "server/command/tracking.h"
 #include "server/lookup/feed.h"
 #include "server/lookup/changes.h"
 #include "server/lookup/lookup.h"
@@ -259,6 +260,7 @@ static void drop_expired(void *arg)
               pubsub_hears_changes(run->server.pubsub));
     cache_expire_some(run->server.cache, clock_wall_ms(), EXPIRE_AT_ONCE);
     lost_tell(run->server.lookup);
+    tracking_tick(run->server.tracking);
     const int64_t took_us = clock_now_us() - began_us;
     latency_note(LATENCY_expire_cycle, took_us);
     run->expire_us += took_us;
@@ -369,6 +371,8 @@ static void build_cache(struct running *run)
     server->pubsub = pubsub_new();
     run->changes = changes_new();
     changes_listen(run->changes, notifier_hear, server);
+    server->tracking = tracking_new(server);
+    changes_listen(run->changes, tracking_hear, server->tracking);
     const struct lookup_parts parts = {.config = server->config,
                                        .cache = server->cache,
                                        .store = server->store,
@@ -512,6 +516,7 @@ static enum err tear_down(struct running *run)
     lookup_free(server->lookup);
     watches_free(run->watches);
     changes_free(run->changes);
+    tracking_free(server->tracking);
     pubsub_free(server->pubsub);
     cache_free(server->cache);
     timers_free(run->timers);

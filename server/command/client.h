@@ -48,9 +48,12 @@ enum client_flag {
     CLIENT_UNIX = 1 << 3,     /* U: over a unix socket. */
     CLIENT_NO_EVICT = 1 << 4, /* e: CLIENT NO-EVICT. */
     CLIENT_NO_TOUCH = 1 << 5, /* T: CLIENT NO-TOUCH. */
+    CLIENT_TRACKS = 1 << 6,   /* t: CLIENT TRACKING. */
+    CLIENT_BROKEN = 1 << 7,   /* R: it redirects to who is gone. */
+    CLIENT_BCASTS = 1 << 8,   /* B: CLIENT TRACKING … BCAST. */
     /* Shown apart from the others: */
-    CLIENT_READS = 1 << 6, /* Its socket is watched for input, */
-    CLIENT_WRITES = 1 << 7 /* and for room for output. */
+    CLIENT_READS = 1 << 9,  /* Its socket is watched for input, */
+    CLIENT_WRITES = 1 << 10 /* and for room for output. */
 };
 
 /* CLIENT REPLY: what becomes of replies. */
@@ -99,8 +102,7 @@ struct client {
     _Atomic int queued_commands; /* Plus 1; 0: there was no MULTI. */
     _Atomic size_t watched_keys;
     _Atomic size_t n_subscriptions[PUBSUB_KINDS];
-    _Atomic unsigned shown_tracking; /* TRACKING_… of tracking.h. */
-    _Atomic int64_t shown_redirect;  /* CLIENT TRACKING REDIRECT; 0: none. */
+    _Atomic int64_t shown_redirect; /* CLIENT TRACKING REDIRECT; 0: none. */
 
     /* What it has subscribed to; command/pubsub's. */
     struct hub *hub; /* NULL: it never has. */

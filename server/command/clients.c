@@ -190,7 +190,8 @@ static void append_flags(const struct client *c, struct buf *out)
         enum client_flag flag;
         char letter;
     } later[] = {
-        {CLIENT_PAUSED, 'b'},   {CLIENT_CLOSES, 'c'},   {CLIENT_UNIX, 'U'},
+        {CLIENT_PAUSED, 'b'},   {CLIENT_TRACKS, 't'},   {CLIENT_BROKEN, 'R'},
+        {CLIENT_BCASTS, 'B'},   {CLIENT_CLOSES, 'c'},   {CLIENT_UNIX, 'U'},
         {CLIENT_NO_EVICT, 'e'}, {CLIENT_NO_TOUCH, 'T'},
     };
     const size_t before = out->size;
@@ -257,10 +258,13 @@ static void describe(struct client *c, int64_t now_us, struct buf *out)
                SHOWN(output_bytes), SHOWN(held_replies), SHOWN(held_bytes),
                SHOWN(memory_bytes) + SHOWN(queued_bytes), events_of(c),
                command != NULL ? command->name : "NULL");
-    buf_printf(out,
-               "user=%s redir=-1 resp=%d lib-name=%s lib-ver=%s pending=%zu\n",
-               user_of(c), SHOWN(shown_protocol), or_empty(c->library_name),
-               or_empty(c->library_version), SHOWN(pending_requests));
+    buf_printf(
+        out, "user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s pending=%zu\n",
+        user_of(c),
+        client_has_flag(c, CLIENT_TRACKS) ? (long long)SHOWN(shown_redirect)
+                                          : -1LL,
+        SHOWN(shown_protocol), or_empty(c->library_name),
+        or_empty(c->library_version), SHOWN(pending_requests));
 }
 
 #undef SHOWN

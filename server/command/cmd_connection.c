@@ -8,6 +8,7 @@
 #include "server/command/monitor.h"
 #include "server/command/parts.h"
 #include "server/command/redis.h"
+#include "server/command/tracking.h"
 #include "server/command/transaction.h"
 
 enum command_status cmd_ping(struct request *r)
@@ -122,6 +123,7 @@ enum command_status cmd_quit(struct request *r)
 enum command_status cmd_reset(struct request *r)
 {
     transaction_end(r->client);
+    tracking_stop(r->client);
     clients_set_name(r->client->server->clients, &r->client->name, SLICE(""));
     monitor_end(r->client);
     pubsub_leave(r->client->server->pubsub, r->client);

@@ -7,6 +7,7 @@
 #include "server/command/handlers.h"
 #include "server/command/monitor.h"
 #include "server/command/pause.h"
+#include "server/command/tracking.h"
 #include "server/command/transaction.h"
 
 static void reply_unknown(struct request *request)
@@ -106,14 +107,20 @@ static bool may_subscriber_run(const struct command *command)
            command->run == cmd_quit || command->run == cmd_reset;
 }
 
+static enum command_status run_handler(struct request *request)
+{
+    return tracking_is_on(request->client) ? tracking_run(request)
+                                           : request->command->run(request);
+}
+
 /* EXEC is shown behind the commands that it runs. */
 static enum command_status run_monitored(struct request *request)
 {
     if (request->command->run != cmd_exec) {
         monitor_tell(request);
-        return request->command->run(request);
+        return run_handler(request);
     }
-    const enum command_status status = cmd_exec(request);
+    const enum command_status status = run_handler(request);
     monitor_tell(request);
     return status;
 }
@@ -152,7 +159,7 @@ static enum command_status run(struct request *request)
         return COMMAND_DONE;
     }
     account_begin(request);
-    return is_monitored ? run_monitored(request) : command->run(request);
+    return is_monitored ? run_monitored(request) : run_handler(request);
 }
 
 enum command_status command_run(struct request *request)

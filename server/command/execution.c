@@ -6,6 +6,7 @@
 #include "server/command/monitor.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
+#include "server/command/tracking.h"
 #include "server/command/write.h"
 #include "server/lookup/lookup.h"
 
@@ -248,6 +249,10 @@ enum command_status execution_start(struct request *request,
             monitor_tell(&q->request);
         }
         if (touches_keys(q->request.command)) {
+            if (tracking_is_on(request->client)) {
+                q->request.client = request->client;
+                tracking_remember(&q->request);
+            }
             run(x, q);
         }
     }

@@ -11,6 +11,7 @@
 #include "server/admin/stats.h"
 #include "server/command/clients.h"
 #include "server/command/redis.h"
+#include "server/command/tracking.h"
 #include "server/store/store.h"
 
 #include <stdlib.h>
@@ -139,6 +140,8 @@ void info_clients(const struct server *server, struct buf *out)
     info_line(out, "connected_clients", (int64_t)usage.count);
     info_line(out, "maxclients",
               config_number(server->config, CONFIG_maxclients));
+    info_line(out, "tracking_clients",
+              (int64_t)tracking_figures(server->tracking).n_clients);
     info_line(out, "client_recent_max_input_buffer",
               (int64_t)usage.max_input_bytes);
     info_line(out, "client_recent_max_output_buffer",

@@ -10,6 +10,7 @@
 #include "server/cache/cache.h"
 #include "server/command/calls.h"
 #include "server/command/pubsub.h"
+#include "server/command/tracking.h"
 
 static void print_rates(struct buf *out)
 {
@@ -42,6 +43,10 @@ void info_stats(const struct server *server, struct buf *out)
               (int64_t)pubsub_count(server->pubsub, PUBSUB_PATTERN));
     info_line(out, "pubsubshard_channels",
               (int64_t)pubsub_count(server->pubsub, PUBSUB_SHARD));
+    const struct tracking_figures tracked = tracking_figures(server->tracking);
+    info_line(out, "tracking_total_keys", (int64_t)tracked.n_keys);
+    info_line(out, "tracking_total_items", (int64_t)tracked.n_items);
+    info_line(out, "tracking_total_prefixes", (int64_t)tracked.n_prefixes);
     info_constants("Stats", out);
 }
 

@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "server/command/parts.h"
 #include "server/command/read_group.h"
+#include "server/command/tracking.h"
 
 /* ---- one key ---- */
 
@@ -17,6 +18,7 @@ static void answer_one(struct request *request, const struct answer *answer)
         reply_err(&request->reply, answer->err, NULL);
         return;
     }
+    tracking_answered(request, 0, answer->expires_ms);
     request->on_answer(request, answer);
 }
 
@@ -113,6 +115,7 @@ static void answer_all(struct gather *g)
             reply_err(&request->reply, g->answers[i].err, NULL);
             return;
         }
+        tracking_answered(request, i, g->answers[i].expires_ms);
         if (g->answers[i].bytes.size > 0) {
             g->answers[i].bytes.data = buf_data(&g->bytes) + g->items[i].at;
         }

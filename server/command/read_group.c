@@ -8,6 +8,7 @@
 
 #include "common/clock.h"
 #include "server/command/execution.h"
+#include "server/command/tracking.h"
 
 struct reads;
 
@@ -71,6 +72,7 @@ static void on_outcome(void *arg, const struct update_outcome *outcome)
     }
     for (size_t i = 0; i < reads->n; i++) {
         const struct member *member = &reads->members[i];
+        tracking_answered(r, i, reads->answers[i].expires_ms);
         reads->answers[i].took_us = took_us;
         reads->answers[i].bytes =
             member->size == 0

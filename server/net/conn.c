@@ -21,6 +21,7 @@
 #include "server/command/dispatch.h"
 #include "server/command/parts.h"
 #include "server/command/pubsub.h"
+#include "server/command/tracking.h"
 #include "server/net/socket.h"
 
 #include <event2/event.h>
@@ -184,6 +185,7 @@ void conn_close(struct conn *conn)
     struct client *client = &conn->client;
     assert(conn->conns->running == NULL);
     pubsub_leave(client->server->pubsub, client);
+    tracking_stop(client);
     event_free(conn->readable);
     event_free(conn->writable);
     socket_hang_up(client->fd);

@@ -8,6 +8,7 @@
 #include "server/command/dispatch.h"
 #include "server/command/slowlog.h"
 #include "server/command/pause.h"
+#include "server/command/tracking.h"
 
 #include <stdlib.h>
 
@@ -74,6 +75,7 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
                                 .pubsub = pubsub_new(),
                                 .slowlog = slowlog_new(),
                                 .pause = pause_new(),
+                                .tracking = tracking_new(&c->server),
                                 .config_path = "",
                                 .started_us = clock_now_us(),
                                 .port = 7379,
@@ -131,11 +133,13 @@ void fake_client_free(struct fake_client *c)
 {
     fake_client_leave(c);
     pubsub_leave(c->server.pubsub, &c->client);
+    tracking_stop(&c->client);
     clients_remove(c->server.clients, &c->client);
     clients_free(c->server.clients);
     pause_free(c->server.pause);
     pubsub_free(c->server.pubsub);
     slowlog_free(c->server.slowlog);
+    tracking_free(c->server.tracking);
     buf_destroy(&c->scratch);
     buf_destroy(&c->pushed);
     buf_destroy(&c->room);
