@@ -21,6 +21,9 @@
  * left holds all that 64 connections may have under way, 1024 each. */
 #define DEFERRED_MAX 65536
 #define QUEUE_MAX 131072
+/* Likewise, in bytes: what memory has decided is whole values, however little
+ * the client sent.  The one that goes beyond is still taken. */
+#define DEFERRED_BYTES_MAX ((size_t)256 << 20)
 
 /* The alarm rings at least this often while a write waits for its time, as
  * 'behind-interval' may be lowered. */
@@ -191,16 +194,26 @@ static void run(void *arg)
 
 /* ---- the interface ---- */
 
-/* Counts a deferred write in, unless there are too many already. */
-static bool admit_deferred(struct store_writer *writer)
+static void count_out(struct store_writer *writer, size_t bytes)
 {
-    const size_t before =
-        atomic_fetch_add_explicit(&writer->n_deferred, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&writer->n_deferred, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&writer->deferred_bytes, bytes,
+                              memory_order_relaxed);
+}
 
-    if (before >= DEFERRED_MAX) {
-        atomic_fetch_sub_explicit(&writer->n_deferred, 1, memory_order_relaxed);
+/* Counts a deferred write in, unless there are too many already. */
+static bool admit_deferred(struct store_writer *writer, size_t bytes)
+{
+    const size_t n =
+        atomic_fetch_add_explicit(&writer->n_deferred, 1, memory_order_relaxed);
+    const size_t before = atomic_fetch_add_explicit(
+        &writer->deferred_bytes, bytes, memory_order_relaxed);
+    const bool admitted = n < DEFERRED_MAX && before < DEFERRED_BYTES_MAX;
+
+    if (!admitted) {
+        count_out(writer, bytes);
     }
-    return before < DEFERRED_MAX;
+    return admitted;
 }
 
 enum err store_writer_start(struct store_writer *writer,
@@ -208,14 +221,15 @@ enum err store_writer_start(struct store_writer *writer,
 {
     const bool deferred = write->deferred; /* After sending it is not ours. */
 
-    if (deferred && !admit_deferred(writer)) {
-        return ERR_STORE_BUSY;
-    }
     write->queued_us = clock_now_us();
     write_begin(write);
+    const size_t bytes = write->n_bytes;
+    if (deferred && !admit_deferred(writer, bytes)) {
+        return ERR_STORE_BUSY;
+    }
     const enum err err = chan_try_send(chan_tx(writer->writes), &write);
     if (err != ERR_OK && deferred) {
-        atomic_fetch_sub_explicit(&writer->n_deferred, 1, memory_order_relaxed);
+        count_out(writer, bytes);
     }
     return err == ERR_FULL     ? ERR_STORE_BUSY
            : err == ERR_CLOSED ? ERR_SHUTTING_DOWN

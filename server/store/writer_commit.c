@@ -304,6 +304,8 @@ void writer_end(struct store_writer *w, struct store_write *write, enum err err,
     write->error_text = NULL;
     forget(write);
     if (write->deferred) {
+        atomic_fetch_sub_explicit(&w->deferred_bytes, write->n_bytes,
+                                  memory_order_relaxed);
         atomic_fetch_sub_explicit(&w->n_deferred, 1, memory_order_release);
     }
     if (write->in_log) {

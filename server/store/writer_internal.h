@@ -45,6 +45,7 @@ struct store_writer {
      * subtracted from after its commit; release, paired with the acquire of
      * store_writer_has_deferred(). */
     _Atomic size_t n_deferred;
+    _Atomic size_t deferred_bytes; /* Of these; relaxed. */
     /* Writes in the log and not yet in the table.  As 'n_deferred'. */
     _Atomic size_t n_logged;
     /* The last transaction failed.  Set by the thread, read also by describe;

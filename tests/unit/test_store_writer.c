@@ -459,6 +459,41 @@ static void test_deferred_writes_are_limited_in_number(void **state)
     free(writes);
 }
 
+static void test_deferred_writes_are_limited_in_bytes(void **state)
+{
+    const size_t size = (size_t)32 << 20;
+    char *large = xcalloc(1, size);
+    struct store_write *writes = make_many(10, true);
+    struct written first;
+    size_t n_taken = 0;
+    enum err err = ERR_OK;
+
+    (void)state;
+    open_with("behind-interval", "1h");
+    occupy(&first);
+    while (n_taken < 10 && err == ERR_OK) {
+        wg_add(&many, 1);
+        writes[n_taken].key = SLICE("k"); /* The last one is carried out. */
+        writes[n_taken].value = slice_make(large, size);
+        err = store_write_start(bed.store, &writes[n_taken]);
+        n_taken += err == ERR_OK ? 1 : 0;
+    }
+    wg_done(&many);
+
+    assert_int_equal(err, ERR_STORE_BUSY);
+    assert_int_equal(n_taken, 8);
+    let_go(&first);
+    wg_wait(&many);
+    assert_int_equal(n_many_failed, 0);
+    wg_add(&many, 1);
+    assert_int_equal(store_write_start(bed.store, &writes[9]), ERR_OK);
+    store_bed_close(&bed);
+    wg_wait(&many);
+    wg_destroy(&many);
+    free(writes);
+    free(large);
+}
+
 static void test_a_group_that_fails_is_tried_in_smaller_ones(void **state)
 {
     const size_t n = 4096;
@@ -644,6 +679,7 @@ int main(void)
         CASE(test_a_lock_is_waited_for),
         CASE(test_a_lock_held_too_long_fails_who_waits),
         CASE(test_close_tries_again_before_it_gives_up),
+        CASE(test_deferred_writes_are_limited_in_bytes),
         CASE(test_too_many_writes_are_refused_and_the_rest_is_kept),
         CASE(test_a_store_that_closes_refuses_writes),
         CASE(test_the_writer_checkpoints_between_commits),
