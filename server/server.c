@@ -256,6 +256,11 @@ static void drop_expired(void *arg)
     struct running *run = arg;
 
     const int64_t began_us = clock_now_us();
+
+    if (atomic_load_explicit(&run->server.keeps_expired,
+                             memory_order_relaxed)) {
+        return;
+    }
     lost_want(run->server.lookup, LOSSES_FOR_EVENTS,
               pubsub_hears_changes(run->server.pubsub));
     cache_expire_some(run->server.cache, clock_wall_ms(), EXPIRE_AT_ONCE);
@@ -379,6 +384,7 @@ static void build_cache(struct running *run)
                                        .timers = run->timers,
                                        .changes = run->changes,
                                        .watches = run->watches};
+    server->timers = run->timers;
     server->lookup = lookup_new(&parts);
     server->clients = clients_new();
     server->slowlog = slowlog_new();

@@ -62,6 +62,7 @@ enum config_kind {
 enum race { RACE_NEVER, RACE_STALE, RACE_ALWAYS };
 enum write_mode { WRITES_THROUGH, WRITES_BEHIND, WRITES_NONE };
 enum durability { DURABILITY_FULL, DURABILITY_NORMAL };
+enum debug_users { DEBUG_NO, DEBUG_LOCAL, DEBUG_YES };
 
 /* What notify-keyspace-events tells, and how. */
 enum {

@@ -15,6 +15,11 @@ enum command_status cmd_shutdown(struct request *r)
     bool save = false;
     bool nosave = false;
 
+    if (r->argc == 2 && arg_is(r, 1, "ABORT")) {
+        /* One that has begun answers no more commands. */
+        reply_error(&r->reply, "ERR No shutdown in progress.");
+        return COMMAND_DONE;
+    }
     /* All are taken for Redis' sake: what was acknowledged is always saved. */
     for (size_t i = 1; i < r->argc; i++) {
         save = save || arg_is(r, i, "SAVE");

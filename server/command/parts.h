@@ -23,9 +23,11 @@ struct pause;
 struct pubsub;
 struct slowlog;
 struct store;
+struct timers;
 struct tracking;
 
 struct server {
+    struct timers *timers;
     struct config *config;
     struct store *store;
     struct cache *cache;
@@ -35,12 +37,13 @@ struct server {
     struct pubsub *pubsub;
     struct tracking *tracking;
     struct slowlog *slowlog;
-    const char *config_path; /* Absolute; "" when there is no file. */
-    int64_t started_us;      /* clock_now_us(). */
+    const char *config_path;      /* Absolute; "" when there is no file. */
+    int64_t started_us;           /* clock_now_us(). */
     _Atomic size_t startup_bytes; /* Of memory, when all parts were built;
                                      relaxed: set while clients may come. */
-    int port;                /* TCP port really bound. */
-    char run_id[41];         /* 40 hex digits, drawn at start. */
+    int port;                     /* TCP port really bound. */
+    char run_id[41];              /* 40 hex digits, drawn at start. */
+    _Atomic bool keeps_expired;   /* DEBUG SET-ACTIVE-EXPIRE 0.  Relaxed. */
     /* Begins an orderly stop; returns at once.  Thread: any. */
     void (*stop)(struct server *server);
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/resp/reply.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -245,4 +246,21 @@ void reply_set(struct reply *r, size_t n)
 void reply_push(struct reply *r, size_t n)
 {
     header(r, is_resp3(r) ? '>' : '*', n);
+}
+
+void reply_big_number(struct reply *r, const char *digits)
+{
+    if (!is_resp3(r)) {
+        reply_bulk_string(r, digits);
+        return;
+    }
+    buf_append_char(r->out, '(');
+    buf_append_string(r->out, digits);
+    raw(r, SLICE("\r\n"));
+}
+
+void reply_attribute(struct reply *r, size_t n)
+{
+    assert(is_resp3(r));
+    header(r, '|', n);
 }

@@ -51,5 +51,8 @@ void reply_array(struct reply *r, size_t n);
 void reply_map(struct reply *r, size_t n);
 void reply_set(struct reply *r, size_t n);
 void reply_push(struct reply *r, size_t n);
+void reply_big_number(struct reply *r, const char *digits);
+/* RESP3 only: 'n' pairs follow, and then the value that they are about. */
+void reply_attribute(struct reply *r, size_t n);
 
 #endif

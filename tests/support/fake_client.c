@@ -67,7 +67,8 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
     (void)buf_reserve(&c->room, REPLY_ROOM);
     (void)buf_reserve(&c->text, REPLY_ROOM);
     c->f = f;
-    c->server = (struct server){.config = f->config,
+    c->server = (struct server){.timers = f->timers,
+                                .config = f->config,
                                 .store = f->store,
                                 .cache = f->cache,
                                 .lookup = f->lookup,
