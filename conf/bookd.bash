@@ -2,6 +2,7 @@
 _bookd() {
     local word=${COMP_WORDS[COMP_CWORD]} words
     case ${COMP_WORDS[COMP_CWORD - 1]} in
+    --protected-mode) words='yes no' ;;
     --loglevel) words='debug info notice warn error' ;;
     --enable-debug-command) words='no local yes' ;;
     --seed-books) words='yes no' ;;
@@ -35,6 +36,8 @@ _bookd() {
         --proto-max-bulk-len
         --client-query-buffer-limit
         --client-output-buffer-limit
+        --maxmemory-clients
+        --protected-mode
         --notify-keyspace-events
         --tracking-table-max-keys
         --dir

@@ -12,6 +12,7 @@
 #include "server/admin/rates.h"
 #include "server/admin/stats.h"
 #include "server/cache/cache.h"
+#include "server/command/client_memory.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/notifier.h"
@@ -94,6 +95,13 @@ static void apply_maxmemory(void *arg)
     cache_set_max_bytes(
         run->server.cache,
         (size_t)config_number(run->server.config, CONFIG_maxmemory));
+}
+
+static void apply_maxmemory_clients(void *arg)
+{
+    const struct running *run = arg;
+
+    client_memory_enforce(&run->server);
 }
 
 static void apply_negative_memory(void *arg)
@@ -388,6 +396,7 @@ static void build_cache(struct running *run)
     server->lookup = lookup_new(&parts);
     server->clients = clients_new();
     server->slowlog = slowlog_new();
+    server->client_memory = client_memory_new();
     server->pause = pause_new();
 }
 
@@ -485,6 +494,9 @@ static enum err build(struct running *run, struct buf *detail)
     config_on_change(config, CONFIG_latency_monitor_threshold,
                      apply_latency_threshold, config);
     config_on_change(config, CONFIG_maxmemory, apply_maxmemory, run);
+    config_on_change(config, CONFIG_maxmemory, apply_maxmemory_clients, run);
+    config_on_change(config, CONFIG_maxmemory_clients, apply_maxmemory_clients,
+                     run);
     config_on_change(config, CONFIG_negative_memory, apply_negative_memory,
                      run);
     return build_listener(run, detail);
@@ -518,6 +530,7 @@ static enum err tear_down(struct running *run)
     }
     slowlog_free(server->slowlog);
     pause_free(server->pause);
+    client_memory_free(server->client_memory);
     clients_free(server->clients);
     lookup_free(server->lookup);
     watches_free(run->watches);

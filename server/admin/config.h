@@ -45,7 +45,8 @@ enum config_id {
 enum config_kind {
     CONFIG_INTEGER,     /* A count. */
     CONFIG_DURATION,    /* Kept in microseconds; written "100ms". */
-    CONFIG_SIZE,        /* Kept in bytes; written "64mb". */
+    CONFIG_SIZE,        /* Kept in bytes; written "64mb".  Where the least is
+                           negative, also a share: "5%", in millionths, negative. */
     CONFIG_PERCENT,     /* Kept in millionths; written "5%" or "0.1%". */
     CONFIG_SWITCH,      /* yes or no. */
     CONFIG_CHOICE,      /* One of a list of words; kept as its index. */

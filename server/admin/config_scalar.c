@@ -133,6 +133,24 @@ static bool parse_percent(struct slice text, int64_t *number)
     return true;
 }
 
+/* A share of something, "5%", is kept as a negative number of millionths, where
+ * the bounds allow that. */
+static bool parse_size(const struct config_directive *d, struct slice text,
+                       int64_t *number)
+{
+    const bool is_share =
+        d->min < 0 && text.size > 0 && text.data[text.size - 1] == '%';
+
+    if (!is_share) {
+        return parse_units(d, size_units, text, number);
+    }
+    if (!parse_percent(text, number)) {
+        return false;
+    }
+    *number = -*number;
+    return true;
+}
+
 /* Takes the first of the words in '*words', which have a space between. */
 static bool take_word(const char **words, struct slice *word)
 {
@@ -167,7 +185,7 @@ static bool parse(const struct config_directive *d, struct slice text,
     case CONFIG_DURATION:
         return parse_units(d, duration_units, text, number);
     case CONFIG_SIZE:
-        return parse_units(d, size_units, text, number);
+        return parse_size(d, text, number);
     case CONFIG_PERCENT:
         return parse_percent(text, number);
     case CONFIG_SWITCH:
@@ -256,6 +274,10 @@ void config_scalar_format(const struct config_directive *d, int64_t number,
     case CONFIG_SIZE:
         if (number == 0) {
             buf_append_string(out, "0b");
+            return;
+        }
+        if (number < 0) {
+            format_percent(-number, out);
             return;
         }
         format_units(size_units, number, out);

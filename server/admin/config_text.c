@@ -165,6 +165,13 @@ void config_text_describe(const struct config_directive *d, struct buf *out)
         describe_range("a duration", d, out);
         return;
     case CONFIG_SIZE:
+        if (d->min < 0) {
+            buf_append_string(out, "a percentage up to ");
+            config_scalar_format(d, d->min, out);
+            buf_append_string(out, ", or a size up to ");
+            config_scalar_format(d, d->max, out);
+            return;
+        }
         describe_range("a size", d, out);
         return;
     case CONFIG_PERCENT:

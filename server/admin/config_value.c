@@ -220,7 +220,8 @@ void config_value_format_redis(const struct config_directive *d,
         config_limits_format_redis(&limits, out);
     } else if (d->kind == CONFIG_EVENTS) {
         config_scalar_format(d, value->number, out);
-    } else if (d->bare != 0 && value->number % d->bare == 0) {
+    } else if (d->bare != 0 && value->number >= 0 &&
+               value->number % d->bare == 0) {
         buf_append_int64(out, value->number / d->bare);
     } else {
         config_value_format(d, value, out);

@@ -108,6 +108,14 @@ struct client {
     struct hub *hub; /* NULL: it never has. */
     LIST_HEAD(, subscription) subscriptions;
 
+    /* maxmemory-clients, client_memory.c: written on the loop, relaxed, */
+    _Atomic size_t charged_bytes;
+    /* and guarded by its lock. */
+    unsigned size_class; /* 0: in no list. */
+    bool is_sent_away;
+    size_t sent_away_bytes;
+    LIST_ENTRY(client) same_size;
+
     /* Guarded by the lock of clients.c. */
     char *name;         /* Owned; NULL: none. */
     char *library_name; /* CLIENT SETINFO lib-name. */

@@ -58,7 +58,10 @@ static void describe_refusal(const struct config_directive *d, enum err err,
                            d->kind == CONFIG_SIZE ||
                            (d->kind == CONFIG_DURATION && d->bare > 0);
 
-    if (is_number && err == ERR_RANGE) {
+    if (d->kind == CONFIG_SIZE && d->min < 0) {
+        buf_clear(detail);
+        buf_append_string(detail, "argument must be a memory or percent value");
+    } else if (is_number && err == ERR_RANGE) {
         buf_clear(detail);
         buf_printf(detail,
                    "argument must be between %" PRId64 " and %" PRId64

@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 struct cache;
+struct client_memory;
 struct clients;
 struct config;
 struct lookup;
@@ -33,6 +34,7 @@ struct server {
     struct cache *cache;
     struct lookup *lookup;
     struct clients *clients;
+    struct client_memory *client_memory;
     struct pause *pause; /* CLIENT PAUSE. */
     struct pubsub *pubsub;
     struct tracking *tracking;

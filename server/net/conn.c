@@ -16,6 +16,7 @@
 #include "common/mem.h"
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
+#include "server/command/client_memory.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/dispatch.h"
@@ -75,14 +76,25 @@ static size_t memory_bytes(const struct conn *conn)
            conn->requests.count * sizeof(struct request);
 }
 
+static void show_memory(struct conn *conn)
+{
+    struct client *client = &conn->client;
+    const size_t bytes = memory_bytes(conn);
+
+    SHOW(memory_bytes, bytes);
+    client_memory_charge(client->server->client_memory, client,
+                         bytes + atomic_load_explicit(&client->queued_bytes,
+                                                      memory_order_relaxed));
+}
+
 /* Lets CLIENT LIST see how things stand.  Of a connection that has nothing to
  * wait for it has been seen already. */
 static void publish(struct conn *conn)
 {
     const struct requests *requests = &conn->requests;
-    const bool is_busy = conn->input.storage != NULL ||
-                         conn->output.storage != NULL ||
-                         requests->first != NULL;
+    const bool is_busy =
+        conn->input.storage != NULL || conn->output.storage != NULL ||
+        requests->first != NULL || conn->client.transaction != NULL;
     if (!is_busy && !conn->was_busy) {
         return;
     }
@@ -94,7 +106,7 @@ static void publish(struct conn *conn)
     SHOW(held_replies, requests->count - requests->n_unfinished);
     SHOW(held_bytes, requests->held_bytes);
     SHOW(pending_requests, requests->n_unfinished);
-    SHOW(memory_bytes, memory_bytes(conn));
+    show_memory(conn);
     if (conn->output.capacity >
         atomic_load_explicit(&conn->client.output_peak, memory_order_relaxed)) {
         SHOW(output_peak, conn->output.capacity);
@@ -103,13 +115,20 @@ static void publish(struct conn *conn)
 
 /* ---- open and close ---- */
 
-static void refuse(int fd)
+static void refuse(int fd, const char *error)
 {
-    static const char text[] = "-ERR max number of clients reached\r\n";
     stats_count(STATS_rejected_connections);
     /* The buffer of a new socket takes it; if not, the end says enough. */
-    (void)!send(fd, text, sizeof(text) - 1, MSG_NOSIGNAL);
+    (void)!send(fd, error, strlen(error), MSG_NOSIGNAL);
     socket_hang_up(fd);
+}
+
+/* May a connection from another machine not be served?  Source: Redis'
+ * protected mode. */
+static bool is_protected(const struct server *server, int fd)
+{
+    return config_switch(server->config, CONFIG_protected_mode) &&
+           !socket_is_local(fd);
 }
 
 void conn_open(struct loop *loop, struct server *server, int fd)
@@ -119,6 +138,13 @@ void conn_open(struct loop *loop, struct server *server, int fd)
     struct conns *conns = conns_of(loop);
     if (conns == NULL || conns->closing) {
         close(fd);
+        return;
+    }
+    if (is_protected(server, fd)) {
+        refuse(fd, "-DENIED bookd is in protected mode: while it has no "
+                   "password it serves this machine only. Set requirepass, or "
+                   "protected-mode no if nobody else can reach it, in its "
+                   "configuration or by CONFIG SET from this machine.\r\n");
         return;
     }
     struct conn *conn = xcalloc(1, sizeof(*conn));
@@ -156,12 +182,12 @@ void conn_open(struct loop *loop, struct server *server, int fd)
     /* Last, because from here on other threads see the client. */
     size_t max = (size_t)config_number(server->config, CONFIG_maxclients);
     if (!clients_add(server->clients, client, max)) {
-        refuse(fd);
+        refuse(fd, "-ERR max number of clients reached\r\n");
         goto fail;
     }
     conn->reading = true;
     client_set_flag(client, CLIENT_READS, true);
-    SHOW(memory_bytes, memory_bytes(conn));
+    show_memory(conn);
     LIST_INSERT_HEAD(&conns->all, conn, siblings);
     if (event_add(conn->readable, NULL) != 0) {
         log_error("conn: the system watches no more sockets addr=%s",
@@ -184,6 +210,7 @@ void conn_close(struct conn *conn)
 {
     struct client *client = &conn->client;
     assert(conn->conns->running == NULL);
+    client_memory_leave(client->server->client_memory, client);
     pubsub_leave(client->server->pubsub, client);
     tracking_stop(client);
     event_free(conn->readable);

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -70,6 +71,40 @@ bool socket_is_unix(int fd)
 
     return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 &&
            domain == AF_UNIX;
+}
+
+static bool is_loopback4(uint32_t address)
+{
+    return ntohl(address) >> 24 == 127;
+}
+
+bool socket_is_local(int fd)
+{
+    struct sockaddr_storage address;
+    const void *raw = &address;
+    socklen_t size = sizeof(address);
+
+    if (getpeername(fd, (struct sockaddr *)&address, &size) != 0) {
+        return false;
+    }
+    switch (address.ss_family) {
+    case AF_UNIX:
+        return true;
+    case AF_INET: {
+        const struct sockaddr_in *in = raw;
+        return is_loopback4(in->sin_addr.s_addr);
+    }
+    case AF_INET6: {
+        const struct in6_addr *in6 =
+            &((const struct sockaddr_in6 *)raw)->sin6_addr;
+        uint32_t last;
+        memcpy(&last, &in6->s6_addr[12], sizeof(last));
+        return IN6_IS_ADDR_LOOPBACK(in6) ||
+               (IN6_IS_ADDR_V4MAPPED(in6) && is_loopback4(last));
+    }
+    default:
+        return false;
+    }
 }
 
 void socket_tune(int fd, int64_t keepalive_us)

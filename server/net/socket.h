@@ -23,6 +23,9 @@ void socket_format(const struct sockaddr *address, size_t address_size,
 void socket_names(int fd, char *peer, char *local, size_t text_size);
 
 bool socket_is_unix(int fd);
+/* Is the peer on this machine?  Over a unix socket, or from a loopback address.
+ */
+bool socket_is_local(int fd);
 
 /* Sends small replies at once (TCP_NODELAY), and has the kernel find dead
  * peers after 'keepalive_us' of silence (0: never).  Nothing for a unix

@@ -317,6 +317,56 @@ test_no_evict_and_no_touch() {
     both 'CLIENT NO-TOUCH what' '-ERR syntax error|'
 }
 
+# ---- limits ----
+
+test_maxmemory_clients_takes_the_fattest() {
+    start_bookd --maxmemory-clients 2mb
+    local thin
+    dial
+    thin=$conn
+    expect +OK reply 'CLIENT SETNAME thin'
+    dial
+    say '*2\r\n$4\r\nECHO\r\n$4000000\r\n'
+    head -c 3000000 /dev/zero >&"$conn" 2>/dev/null
+    expect '' hear
+    conn=$thin
+    expect +PONG reply PING
+    expect 1 info evicted_clients
+}
+
+test_no_evict_is_left_alone_by_maxmemory_clients() {
+    start_bookd --maxmemory-clients 2mb
+    dial
+    expect +OK reply 'CLIENT NO-EVICT on'
+    say '*2\r\n$6\r\nSTRLEN\r\n$3000000\r\n'
+    head -c 3000000 /dev/zero >&"$conn"
+    say '\r\n'
+    expect :0 hear
+}
+
+test_maxmemory_clients_may_be_a_share() {
+    start_bookd
+    expect OK cli CONFIG SET maxmemory-clients 5%
+    expect $'maxmemory-clients\n5%' cli CONFIG GET maxmemory-clients
+    expect OK cli CONFIG SET maxmemory-clients 10mb
+    expect $'maxmemory-clients\n10485760' cli CONFIG GET maxmemory-clients
+    expect_like '*argument must be a memory or percent value' \
+        cli CONFIG SET maxmemory-clients x
+}
+
+test_protected_mode_serves_this_machine_only() {
+    local address
+    address=$(hostname -I 2>/dev/null)
+    address=${address%% *}
+    [[ $address == *.*.*.* ]] || skip 'no other address'
+    start_bookd --bind "127.0.0.1 $address"
+    expect_like '*DENIED*' timeout "$PATIENCE" redis-cli -h "$address" \
+        -p "$port" PING
+    expect PONG cli PING
+    expect OK cli CONFIG SET protected-mode no
+    expect PONG timeout "$PATIENCE" redis-cli -h "$address" -p "$port" PING
+}
+
 # ---- UNBLOCK ----
 
 test_unblock_of_who_does_not_wait() {

@@ -21,6 +21,7 @@
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
 #include "server/command/account.h"
+#include "server/command/client_memory.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/dispatch.h"
@@ -239,6 +240,7 @@ static int setup(void **state)
     server = (struct server){
         .config = config_new(),
         .clients = clients_new(),
+        .client_memory = client_memory_new(),
         .pause = pause_new(),
         .pubsub = pubsub_new(),
     };
@@ -262,6 +264,7 @@ static int teardown(void **state)
     chan_free(ran);
     clients_free(server.clients);
     pause_free(server.pause);
+    client_memory_free(server.client_memory);
     pubsub_free(server.pubsub);
     config_free(server.config);
     return 0;

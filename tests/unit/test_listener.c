@@ -7,6 +7,7 @@
 
 #include "server/admin/config.h"
 #include "server/command/account.h"
+#include "server/command/client_memory.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/dispatch.h"
@@ -76,6 +77,7 @@ static int setup(void **state)
     server = (struct server){
         .config = config_new(),
         .clients = clients_new(),
+        .client_memory = client_memory_new(),
         .pause = pause_new(),
     };
     return loop_new(&loop, "test") == ERR_OK ? 0 : -1;
@@ -90,6 +92,7 @@ static int teardown(void **state)
     loop_free(loop);
     clients_free(server.clients);
     pause_free(server.pause);
+    client_memory_free(server.client_memory);
     config_free(server.config);
     buf_destroy(&detail);
     unlink(path);
