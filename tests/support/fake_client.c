@@ -135,6 +135,7 @@ void fake_client_free(struct fake_client *c)
     fake_client_leave(c);
     pubsub_leave(c->server.pubsub, &c->client);
     tracking_stop(&c->client);
+    fixture_run_ready(c->f); /* As a loop does when it is closed. */
     clients_remove(c->server.clients, &c->client);
     clients_free(c->server.clients);
     pause_free(c->server.pause);

@@ -165,6 +165,15 @@ void fixture_free(struct fixture *f)
     free(f);
 }
 
+void fixture_run_ready(struct fixture *f)
+{
+    struct task task;
+
+    while (chan_try_recv(chan_rx(f->home), &task) == ERR_OK) {
+        task.run(task.arg);
+    }
+}
+
 void fixture_run_one(struct fixture *f)
 {
     struct task task;

@@ -94,6 +94,8 @@ void fixture_group(struct fixture *f, const struct update *updates, size_t n,
                    bool (*check)(void *arg), void *arg, struct grouped *g);
 void fixture_run_group(struct fixture *f, struct grouped *g);
 
+/* Runs the tasks that are there already. */
+void fixture_run_ready(struct fixture *f);
 /* Runs one task; waits for it. */
 void fixture_run_one(struct fixture *f);
 
