@@ -12,6 +12,7 @@
 #include "server/admin/config.h"
 #include "server/admin/config_tables.h"
 #include "server/command/command.h"
+#include "server/command/info.h"
 #include "server/manual.h"
 #include "server/server.h"
 #include "server/store/mapping_set.h"
@@ -68,6 +69,8 @@ static bool print_and_end(int argc, char **argv, int *status)
         command_print_differences(&text);
     } else if (strcmp(option, "--counter-table") == 0) {
         manual_counters(&text);
+    } else if (strcmp(option, "--field-table") == 0) {
+        info_print_docs(&text);
     } else {
         return false;
     }

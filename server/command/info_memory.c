@@ -74,6 +74,13 @@ static void print_allocator(const struct memory_figures *m, struct buf *out)
     buf_printf(out, "mem_allocator:%s\r\n", memory_allocator());
 }
 
+static void print_policy(const struct config *config, struct buf *out)
+{
+    buf_append_string(out, "maxmemory_policy:");
+    config_format(config, CONFIG_maxmemory_policy, out);
+    buf_append_string(out, "\r\n");
+}
+
 void info_memory(const struct server *server, struct buf *out)
 {
     const struct memory_figures m = memory_figures(server);
@@ -97,6 +104,7 @@ void info_memory(const struct server *server, struct buf *out)
     info_line_human(out, "total_system_memory_human", memory_system_bytes());
     line_size(out, "maxmemory", max);
     info_line_human(out, "maxmemory_human", max);
+    print_policy(server->config, out);
     line_size(out, "mem_clients_normal", m.clients);
     print_allocator(&m, out);
     info_constants("Memory", out);

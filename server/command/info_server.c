@@ -122,6 +122,7 @@ void info_server(const struct server *server, struct buf *out)
     info_line(out, "server_time_usec", clock_wall_us());
     info_line(out, "uptime_in_seconds", up_s);
     info_line(out, "uptime_in_days", up_s / 86400);
+    info_line(out, "configured_hz", config_number(server->config, CONFIG_hz));
     /* Redis' clock for ages of keys: seconds, in 24 bits. */
     info_line(out, "lru_clock", wall_ms / 1000 & 0xffffff);
     print_executable(out);
