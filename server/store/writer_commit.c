@@ -6,6 +6,7 @@
  *     locked by another program   tried again every RETRY_LOCKED_US; a write
  *                                 that somebody waits for fails after
  *                                 'store-timeout'
+ *     a write fails all alone     fails, and those behind it have their chance
  *     anything else               fails each write that somebody waits for,
  *                                 at once and for good: a commit whose fsync
  *                                 failed is never made a success afterwards
@@ -369,10 +370,12 @@ static void shrink_group(struct store_writer *w, size_t count, int64_t now_us)
     buf_destroy(&ignored);
 }
 
-/* Remembers a deferred write that failed all alone. */
-static void note_suspect(struct store_writer *w, enum err err)
+/* Remembers a deferred write that failed all alone.  True if it will be set
+ * aside if it goes on so, and what is behind it has its chance soon. */
+static bool note_suspect(struct store_writer *w, enum err err)
 {
     const struct store_write *write = w->pending.first;
+    const bool was_hopeless = is_hopeless(w, write);
 
     if (!write->deferred) {
         w->suspect = NULL;
@@ -385,6 +388,29 @@ static void note_suspect(struct store_writer *w, enum err err)
     w->suspect_err = err;
     buf_clear(&w->suspect_detail);
     buf_append_slice(&w->suspect_detail, buf_slice(&w->detail));
+    return write->deferred && !was_hopeless &&
+           (w->with.engine->letter_put != NULL || err == ERR_STORE_CORRUPT);
+}
+
+/* Ends who waits for what failed: all, or the one write it was that failed. */
+static void fail_those_concerned(struct store_writer *w, size_t count,
+                                 enum step step, enum err err)
+{
+    struct store_write **first = &w->pending.first;
+
+    if (step != STEP_WRITE) {
+        fail_urgent(w, INT64_MAX, err);
+    } else if (count > 1) {
+        return; /* One of many may have spoilt it for the others: they are
+                   tried in smaller groups, down to that one. */
+    } else if (!(*first)->deferred) {
+        (void)note_suspect(w, err);
+        stats_count(STATS_store_errors);
+        writer_end(w, pending_unlink(&w->pending, first), err,
+                   buf_slice(&w->detail));
+    } else if (!note_suspect(w, err)) {
+        fail_urgent(w, INT64_MAX, err);
+    }
 }
 
 static void transaction_failed(struct store_writer *w, size_t count,
@@ -392,10 +418,6 @@ static void transaction_failed(struct store_writer *w, size_t count,
 {
     static const char *const names[] = {"begin", "write", "commit"};
     const int64_t now_us = clock_now_us();
-
-    if (step == STEP_WRITE && count == 1 && err != ERR_STORE_LOCKED) {
-        note_suspect(w, err);
-    }
 
     w->locked = err == ERR_STORE_LOCKED;
     if (!writer_is_failing(w)) {
@@ -410,11 +432,7 @@ static void transaction_failed(struct store_writer *w, size_t count,
         w->retry_us = now_us + RETRY_LOCKED_US;
         fail_urgent(w, now_us - timeout_us, err);
     } else {
-        /* A write that is one of many may have spoilt it for the others: they
-         * are tried in smaller groups, down to that one. */
-        if (step != STEP_WRITE || count == 1) {
-            fail_urgent(w, INT64_MAX, err);
-        }
+        fail_those_concerned(w, count, step, err);
         shrink_group(w, count, now_us);
     }
     if (!w->open) {

@@ -394,6 +394,28 @@ test_a_store_that_fails_within_a_write_is_asked_without_it(void **state)
     written_destroy(&w[1]);
 }
 
+static void test_a_write_that_fails_alone_takes_nobody_along(void **state)
+{
+    struct written first;
+    struct written w[2];
+
+    (void)state;
+    open_with(NULL, NULL);
+    occupy(&first);
+    start(&w[0], "bad", "1", false);
+    start(&w[1], "good", "1", false);
+    fake_store_fail(bed.fake, FAKE_APPLY, "bad", 1000, ERR_STORE_DOWN);
+    let_go(&first);
+    written_wait(&w[0]);
+    written_wait(&w[1]);
+
+    assert_int_equal(w[0].err, ERR_STORE_DOWN);
+    assert_int_equal(w[1].err, ERR_OK);
+    assert_true(fake_store_has(bed.fake, "good"));
+    written_destroy(&w[0]);
+    written_destroy(&w[1]);
+}
+
 static void test_deferred_writes_are_tried_again_by_themselves(void **state)
 {
     struct written w;
@@ -672,6 +694,7 @@ int main(void)
         CASE(test_a_walk_fails_if_deferred_writes_do),
         CASE(test_a_failed_commit_fails_its_writes_and_keeps_deferred),
         CASE(test_a_store_that_fails_within_a_write_is_asked_without_it),
+        CASE(test_a_write_that_fails_alone_takes_nobody_along),
         CASE(test_deferred_writes_are_tried_again_by_themselves),
         CASE(test_a_pile_of_deferred_writes_does_not_hide_a_failure),
         CASE(test_deferred_writes_are_limited_in_number),
