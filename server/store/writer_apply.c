@@ -84,16 +84,28 @@ bool writer_log_bars(struct store_writer *w, struct store_write *barrier)
     return true;
 }
 
-/* Ends the barriers of generations that are done; or all, if 'err' says that
- * it failed. */
-static void end_barriers(struct store_writer *w, enum err err)
+/* Ends the barriers of generations that are done. */
+static void end_barriers(struct store_writer *w)
 {
     struct pending *barriers = &w->log.barriers;
 
     while (barriers->first != NULL &&
-           (err != ERR_OK || barriers->first->index <= w->log.finished)) {
+           barriers->first->index <= w->log.finished) {
+        writer_end(w, pending_unlink(barriers, &barriers->first), ERR_OK,
+                   SLICE(""));
+    }
+}
+
+/* Ends those that were queued no later than 'limit_us'; they stand in that
+ * order. */
+static void fail_barriers(struct store_writer *w, int64_t limit_us,
+                          enum err err)
+{
+    struct pending *barriers = &w->log.barriers;
+
+    while (barriers->first != NULL && barriers->first->queued_us <= limit_us) {
         writer_end(w, pending_unlink(barriers, &barriers->first), err,
-                   err == ERR_OK ? SLICE("") : buf_slice(&w->detail));
+                   buf_slice(&w->detail));
     }
 }
 
@@ -171,7 +183,7 @@ static void finish_applying(struct store_writer *w)
 {
     w->log.phase = LOG_TRIM;
     w->log.finished = w->log.started;
-    end_barriers(w, ERR_OK);
+    end_barriers(w);
 }
 
 void writer_log_drop_generation(struct store_writer *w)
@@ -188,7 +200,7 @@ void writer_log_drop_generation(struct store_writer *w)
     log->cut_seq = log->seq;
     log->cut_bytes = log->n_bytes;
     log->finished = ++log->started; /* What waited in 'newest' counts as one. */
-    end_barriers(w, ERR_OK);
+    end_barriers(w);
 }
 
 /* ---- steps ---- */
@@ -288,6 +300,7 @@ static void step_failed(struct store_writer *w, size_t n, enum err err)
 {
     struct write_log *log = &w->log;
     const bool locked = err == ERR_STORE_LOCKED;
+    const int64_t now_us = clock_now_us();
 
     stats_count(STATS_store_errors);
     if (log->retry_us == 0) {
@@ -296,9 +309,12 @@ static void step_failed(struct store_writer *w, size_t n, enum err err)
                  err_str(err), buf_string(&w->detail),
                  log->newest.count + log->applying.count);
     }
-    log->retry_us =
-        clock_now_us() + (locked ? RETRY_LOCKED_US : RETRY_FAILED_US);
-    if (!locked) {
+    log->retry_us = now_us + (locked ? RETRY_LOCKED_US : RETRY_FAILED_US);
+    if (locked) {
+        const int64_t timeout_us =
+            config_number(w->with.config, CONFIG_store_timeout);
+        fail_barriers(w, now_us - timeout_us, err);
+    } else {
         if (log->phase == LOG_APPLY && n == 1 && log->step_max == 1) {
             log->n_failed =
                 log->n_failed < FAILED_TRIES ? log->n_failed + 1 : 0;
@@ -306,7 +322,7 @@ static void step_failed(struct store_writer *w, size_t n, enum err err)
             buf_append_slice(&log->why, buf_slice(&w->detail));
         }
         log->step_max = n > 1 ? n / 2 : 1;
-        end_barriers(w, err);
+        fail_barriers(w, INT64_MAX, err);
     }
 }
 
@@ -411,7 +427,7 @@ void writer_log_step(struct store_writer *w)
         }
     }
     make_step(w);
-    if (log->retry_us != 0 && !w->open) {
+    if (log->retry_us != 0 && !w->open && w->pending.first == NULL) {
         writer_log_give_up(w);
     }
 }
@@ -533,7 +549,7 @@ void writer_log_give_up(struct store_writer *w)
              log->newest.count + log->applying.count);
     writer_log_release_all(w, &log->newest);
     writer_log_release_all(w, &log->applying);
-    end_barriers(w, ERR_SHUTTING_DOWN);
+    fail_barriers(w, INT64_MAX, ERR_SHUTTING_DOWN);
     log->phase = LOG_IDLE;
     log->n_bytes = 0;
 }

@@ -137,7 +137,8 @@ void writer_log_release_all(struct store_writer *w, struct fold *fold);
 /* All plain keys are deleted: the rows may go. */
 void writer_log_drop_generation(struct store_writer *w);
 /* Ends what waits for the table, while the store closes and cannot write; the
- * log has it, and the next start will. */
+ * log has it, and the next start will.  Nothing may be written after that: it
+ * would be overtaken by what the log says. */
 void writer_log_give_up(struct store_writer *w);
 
 #endif

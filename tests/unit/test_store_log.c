@@ -15,6 +15,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "server/admin/stats.h"
 #include "tests/support/faulty_vfs.h"
 #include "tests/support/store_calls.h"
 
@@ -703,6 +704,93 @@ static void test_what_cannot_be_applied_at_close_stays_in_the_log(void **state)
     destroy(&l);
 }
 
+/* Another program that holds the lock of the database. */
+static sqlite3 *lock_database(void)
+{
+    sqlite3 *db;
+
+    assert_int_equal(sqlite3_open(store_bed_path(&bed), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, "BEGIN IMMEDIATE", NULL, NULL, NULL),
+                     SQLITE_OK);
+    return db;
+}
+
+/* Until the log could not be applied once more. */
+static void wait_failed_step(int64_t before)
+{
+    while (stats_sum(STATS_store_errors) <= before) {
+        (void)sched_yield();
+    }
+}
+
+static void close_bed(void *arg)
+{
+    (void)arg;
+    store_bed_close(&bed);
+}
+
+static void test_the_log_goes_on_while_a_write_waits_at_close(void **state)
+{
+    struct logged old;
+    struct written past;
+    struct waitgroup closing;
+
+    (void)state;
+    log_now(&old, "greeting", "old");
+    sqlite3 *others = lock_database();
+    const int64_t errors = stats_sum(STATS_store_errors);
+    written_init(&past, "greeting", "past");
+    assert_int_equal(written_start(bed.store, &past), ERR_OK);
+    wg_init(&closing);
+    assert_int_equal(wg_go(&closing, "close", close_bed, NULL), ERR_OK);
+    wait_failed_step(errors);
+    sqlite3_close(others);
+    while (past.n_done == 0) {
+        clock_advance(SECOND / 50);
+        (void)sched_yield();
+    }
+    assert_int_equal(past.err, ERR_OK);
+    wg_wait(&closing);
+    assert_int_equal(store_bed_open_sqlite(&bed), ERR_OK);
+
+    assert_table("greeting", "past"); /* Not what the log said before. */
+    wg_destroy(&closing);
+    written_destroy(&past);
+    destroy(&old);
+}
+
+static void count_walk(struct walked *walked)
+{
+    *walked = (struct walked){.walk = {.kind = STORE_COUNT}};
+    assert_int_equal(walked_start(bed.store, walked), ERR_OK);
+}
+
+static void test_a_walk_does_not_wait_for_a_lock_for_ever(void **state)
+{
+    struct logged l;
+    struct walked walked;
+
+    (void)state;
+    log_now(&l, "greeting", "hello");
+    sqlite3 *others = lock_database();
+    int64_t errors = stats_sum(STATS_store_errors);
+    count_walk(&walked);
+    wait_failed_step(errors);
+    errors = stats_sum(STATS_store_errors);
+    clock_advance(5 * SECOND); /* 'store-timeout'. */
+    wait_failed_step(errors);
+    /* After the step that failed a second time. */
+    walked_wait(&walked);
+    assert_int_equal(walked.err, ERR_STORE_LOCKED);
+    assert_int_equal(l.w.n_done, 0);
+    sqlite3_close(others);
+    settle(&l.w);
+
+    assert_int_equal(l.w.err, ERR_OK);
+    walked_destroy(&walked);
+    destroy(&l);
+}
+
 static void test_a_damaged_row_of_the_log_is_named(void **state)
 {
     sqlite3 *db;
@@ -748,6 +836,8 @@ int main(void)
         CASE(test_a_failed_commit_logs_nothing),
         CASE(test_the_table_gets_it_when_the_disk_is_well_again),
         CASE(test_what_cannot_be_applied_at_close_stays_in_the_log),
+        CASE(test_the_log_goes_on_while_a_write_waits_at_close),
+        CASE(test_a_walk_does_not_wait_for_a_lock_for_ever),
         CASE(test_a_damaged_row_of_the_log_is_named),
     };
 
