@@ -292,8 +292,8 @@ enum err sqlite_tidy(struct engine_writer *writer, bool *more,
                                               memory_order_relaxed);
 
     *more = false;
-    if (writer->feed_trim == NULL || seen <= writer->feed_trimmed) {
-        return ERR_OK;
+    if (writer->feed_trim == NULL || seen == writer->feed_trimmed) {
+        return ERR_OK; /* Less than before: the feed began anew. */
     }
     enum err err = sqlite_execute(writer->db, writer->begin, detail);
     if (err != ERR_OK) {

@@ -293,22 +293,25 @@ static enum err read_schema(struct sqlite3 *db, const char *type,
                             struct buf *detail)
 {
     struct sqlite3_stmt *statement = NULL;
-    const enum err err =
-        sqlite_prepare(db,
-                       "SELECT sql FROM sqlite_schema WHERE type = ?1 "
-                       "AND name = ?2 COLLATE NOCASE",
-                       &statement, detail);
+    enum err err = sqlite_prepare(db,
+                                  "SELECT sql FROM sqlite_schema "
+                                  "WHERE type = ?1 AND name = ?2 "
+                                  "COLLATE NOCASE",
+                                  &statement, detail);
 
     if (err != ERR_OK) {
         return err;
     }
     sqlite_bind_text(statement, 1, slice_from_string(type));
     sqlite_bind_text(statement, 2, slice_from_string(name));
-    if (sqlite3_step(statement) == SQLITE_ROW) {
+    const int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
         buf_append_string(sql, text_of(statement, 0));
+    } else if (code != SQLITE_DONE) {
+        err = sqlite_failed(db, detail);
     }
     sqlite3_finalize(statement);
-    return ERR_OK;
+    return err;
 }
 
 struct comparison {

@@ -22,15 +22,18 @@ static const char schema_sql[] = "CREATE TABLE IF NOT EXISTS bookd_log("
 static enum err is_ours(struct sqlite3 *db, bool *ours, struct buf *detail)
 {
     struct sqlite3_stmt *statement = NULL;
-    const enum err err =
-        sqlite_prepare(db,
-                       "SELECT count(*) FROM sqlite_schema "
-                       "WHERE type = 'table' "
-                       "AND name IN ('bookd_meta', 'bookd_plain')",
-                       &statement, detail);
+    enum err err = sqlite_prepare(db,
+                                  "SELECT count(*) FROM sqlite_schema "
+                                  "WHERE type = 'table' "
+                                  "AND name IN ('bookd_meta', 'bookd_plain')",
+                                  &statement, detail);
 
-    *ours = err == ERR_OK && sqlite3_step(statement) == SQLITE_ROW &&
-            sqlite3_column_int(statement, 0) == 2;
+    *ours = false;
+    if (err == ERR_OK && sqlite3_step(statement) == SQLITE_ROW) {
+        *ours = sqlite3_column_int(statement, 0) == 2;
+    } else if (err == ERR_OK) {
+        err = sqlite_failed(db, detail);
+    }
     sqlite3_finalize(statement);
     return err;
 }
