@@ -47,6 +47,8 @@ struct engine_sight {
     bool foreign; /* It was somebody else's, of which not all is in the feed. */
     bool ask;     /* foreign_commit() is to be called: only the writer knows
                       whose it was, or has a file to leave. */
+    bool leaving; /* One file is being left for another: looks are to go on
+                     until that is done, also when the store closes. */
     int64_t since_us; /* 'changed': the commit was not before this moment, on
                          clock_real_us(); INT64_MIN if that is not known. */
 };

@@ -49,3 +49,13 @@ enum err sqlite_claim(const char *path, int *fdp, struct buf *detail)
     buf_printf(detail, "%s: cannot be locked: %s", path, strerror(cause));
     return ERR_SYSTEM;
 }
+
+void sqlite_unclaim(int fd)
+{
+    struct flock lock = {.l_type = F_UNLCK,
+                         .l_whence = SEEK_SET,
+                         .l_start = CLAIM_OFFSET,
+                         .l_len = 1};
+
+    (void)fcntl(fd, F_OFD_SETLK, &lock);
+}

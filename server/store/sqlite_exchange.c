@@ -14,6 +14,10 @@
  *   another schema
  *             everybody connects anew if other mappings fit it than before
  *
+ * A file that somebody may still be writing is left alone: opened half done, it
+ * would be taken for written over with the next of its bytes, and lose what was
+ * committed in between.
+ *
  * A mapping that does not fit what is there stays out of use, until a change of
  * the schema, or of the file, makes it fit.
  *
@@ -38,8 +42,7 @@
  * directory of a symbolic link, or one over a network, tells nothing. */
 #define FATE_EVERY_US 100000
 
-/* A file that is being copied to is left alone until that has stopped for so
- * long. */
+/* So long after the last write a file counts as complete. */
 #define QUIET_US 50000
 
 /* Why 'mapping' does not fit what is there, appended to 'reason'; or nothing.
@@ -96,6 +99,19 @@ static enum err examine_all(struct engine_watch *watch, bool take,
     return err;
 }
 
+void sqlite_exchange_close_left(struct engine_watch *watch)
+{
+    if (watch->left_index >= 0) {
+        close(watch->left_index);
+        watch->left_index = -1;
+    }
+    if (watch->left >= 0) {
+        close(watch->left);
+        watch->left = -1;
+    }
+}
+
+/* All other connections are closed. */
 static void forget_file(struct engine_watch *watch)
 {
     struct engine_database *database = watch->database;
@@ -108,15 +124,11 @@ static void forget_file(struct engine_watch *watch)
     watch->schema_version = NULL;
     watch->rows = NULL;
     watch->last_seq = NULL;
-    /* After all connections; see sqlite_claim.c. */
-    if (database->index >= 0) {
-        close(database->index);
-        database->index = -1;
-    }
-    if (database->claim >= 0) {
-        close(database->claim);
-        database->claim = -1;
-    }
+    sqlite_unclaim(database->claim);
+    watch->left = database->claim;
+    watch->left_index = database->index;
+    database->claim = -1;
+    database->index = -1;
 }
 
 static enum err check_journal(struct engine_watch *watch, struct buf *detail)
@@ -152,10 +164,20 @@ static struct log_backfill read_backfill(const struct engine_watch *watch)
 
 void sqlite_exchange_follow(struct engine_watch *watch)
 {
-    sqlite_files_follow(&watch->files);
+    /* The one that was claimed, before anybody opened it. */
+    sqlite_files_follow(&watch->files, watch->database->claim);
     watch->database->index =
         open(watch->files.paths[FILE_INDEX], O_RDONLY | O_CLOEXEC);
     watch->backfill = read_backfill(watch);
+}
+
+/* What is left of the log would be taken for that of what is there now. */
+static void remove_log(struct engine_watch *watch)
+{
+    if (watch->fate == FILES_OVERWRITTEN ||
+        sqlite_files_is_another(&watch->files)) {
+        sqlite_files_remove_log(&watch->files);
+    }
 }
 
 /* Opens what is there now, and sees what fits it. */
@@ -169,6 +191,10 @@ static enum err arrive(struct engine_watch *watch, struct buf *detail)
     if (err != ERR_OK) {
         return err;
     }
+    remove_log(watch);
+    sqlite_exchange_close_left(watch);
+    sqlite_files_follow(&watch->files, database->claim);
+    watch->fate = FILES_SAME;
     err = sqlite_watch_connect(watch, &reason);
     if (err == ERR_OK) {
         err = check_journal(watch, &reason);
@@ -205,7 +231,6 @@ static void begin_leaving(struct engine_watch *watch, enum sqlite_fate fate,
     log_warn("store: the database is opened anew because %s", fate_name(fate));
     watch->phase = LEAVING;
     watch->fate = fate;
-    watch->written_us = clock_real_us();
     sight->anew = true; /* At once, and again when there is another. */
     sight->stirred = true;
     sight->ask = true; /* The writer has to leave, too. */
@@ -227,11 +252,6 @@ enum err sqlite_exchange_schema(struct engine_watch *watch, bool feed_changed,
 static enum err open_another(struct engine_watch *watch,
                              struct engine_sight *sight, struct buf *detail)
 {
-    if (watch->fate == FILES_OVERWRITTEN ||
-        (watch->fate == FILES_REPLACED &&
-         sqlite_files_is_another(&watch->files))) {
-        sqlite_files_remove_log(&watch->files);
-    }
     /* Whatever it is, to those who read and write it is a store that is down.
      */
     const enum err err =
@@ -244,29 +264,55 @@ static enum err open_another(struct engine_watch *watch,
     return err;
 }
 
+static bool is_of_others(enum sqlite_fate fate)
+{
+    return fate == FILES_REPLACED || fate == FILES_OVERWRITTEN;
+}
+
 enum err sqlite_exchange_go_on(struct engine_watch *watch,
-                               const struct sqlite_stir *stir,
                                struct engine_sight *sight, struct buf *detail)
 {
+    if (!is_of_others(watch->fate) && sqlite_files_is_another(&watch->files)) {
+        /* While it was left for another reason. */
+        watch->fate = FILES_REPLACED;
+    }
     /* What only the log knows belongs to the old file, wherever that is now; to
      * one that was written over it does not. */
-    const bool keeps_log = watch->fate != FILES_OVERWRITTEN;
-    const int64_t now_us = clock_real_us();
+    const bool moves_log =
+        watch->fate == FILES_LOG_LOST || watch->fate == FILES_REPLACED;
+    const bool quiet = sqlite_files_is_quiet(&watch->files, QUIET_US);
 
     if (watch->phase == LEAVING) {
-        if (stir->database) {
-            watch->written_us = now_us;
-        }
         sight->stirred = true; /* Soon again. */
         sight->ask = true;
-        if (!sqlite_gate_shut(watch->database, keeps_log) ||
-            (watch->fate == FILES_OVERWRITTEN &&
-             now_us - watch->written_us < QUIET_US)) {
+        if (!sqlite_gate_shut(watch->database, moves_log) ||
+            (is_of_others(watch->fate) && !quiet)) {
             return ERR_OK;
         }
         forget_file(watch);
+    } else if (!quiet) {
+        buf_printf(detail, "%s: is being written", watch->database->path);
+        return ERR_STORE_DOWN;
     }
     return open_another(watch, sight, detail);
+}
+
+void sqlite_exchange_end(struct engine_watch *watch)
+{
+    struct buf reason = {0};
+    enum err err = ERR_OK;
+
+    if (watch->phase != LEAVING) {
+        return;
+    }
+    if (is_of_others(watch->fate)) {
+        /* Nobody may use what he has open, nor what is there. */
+        remove_log(watch);
+        buf_printf(&reason, "%s: is being exchanged", watch->database->path);
+        err = ERR_STORE_DOWN;
+    }
+    sqlite_gate_open(watch->database, err, &reason);
+    buf_destroy(&reason);
 }
 
 /* ---- reasons to leave ---- */
@@ -299,8 +345,8 @@ static enum sqlite_fate find_fate(struct engine_watch *watch,
                : fate;
 }
 
-struct sqlite_stir sqlite_exchange_check(struct engine_watch *watch,
-                                         struct engine_sight *sight)
+void sqlite_exchange_check(struct engine_watch *watch,
+                           struct engine_sight *sight)
 {
     const struct log_backfill was = watch->backfill;
 
@@ -313,5 +359,4 @@ struct sqlite_stir sqlite_exchange_check(struct engine_watch *watch,
             begin_leaving(watch, fate, sight);
         }
     }
-    return stir;
 }

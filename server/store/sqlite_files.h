@@ -37,13 +37,21 @@ struct sqlite_file_id {
     ino_t inode;
 };
 
+/* When a file was written to, as far as the system knows. */
+struct sqlite_file_stamp {
+    int64_t s, ns; /* Since 1970. */
+    int64_t size;
+};
+
 struct sqlite_files {
     char *paths[FILES];               /* Owned; without symbolic links. */
     char *link;                       /* Owned: the path as it was given. */
-    struct sqlite_file_id ids[FILES]; /* When sqlite_files_follow() looked. */
+    struct sqlite_file_id ids[FILES]; /* Of those that are open. */
     int inotify;                      /* -1: none. */
     int watches[FILES];               /* -1: none. */
     int directory_watch;
+    int log; /* Descriptor of the log, or -1: keeps its number from others. */
+    struct sqlite_file_stamp stamp; /* Of the database, at the last look. */
 };
 
 /* What happened since the last look. */
@@ -54,19 +62,28 @@ struct sqlite_stir {
 };
 
 /* 'path' need not be there.  Without inotify (a limit of the system is
- * reached) all works but being woken: '*reason' says why. */
+ * reached) all works but being woken: '*reason' says why.  That the database
+ * is written to can be missed then, within one tick of the system's clock. */
 void sqlite_files_init(struct sqlite_files *files, const char *path,
                        struct buf *reason);
 void sqlite_files_destroy(struct sqlite_files *files);
 
-/* Takes the files that are there now for those that were opened. */
-void sqlite_files_follow(struct sqlite_files *files);
+/* Takes the files that are there now for those that were opened; but for the
+ * database, if 'database' is a descriptor of that, and not -1: it may be
+ * another already. */
+void sqlite_files_follow(struct sqlite_files *files, int database);
 
 struct sqlite_stir sqlite_files_stir(struct sqlite_files *files);
 enum sqlite_fate sqlite_files_fate(const struct sqlite_files *files);
 
-/* Is there a database, and not the one of sqlite_files_follow()? */
+/* Is there another database in the place of that of sqlite_files_follow(), to
+ * which the log of that would seem to belong?  Not if a link leads elsewhere.
+ */
 bool sqlite_files_is_another(const struct sqlite_files *files);
+
+/* False if the database, which may be another, was written to within the last
+ * 'us': somebody may still be at it. */
+bool sqlite_files_is_quiet(const struct sqlite_files *files, int64_t us);
 
 /* Removes the log and the index if they are those of sqlite_files_follow():
  * left behind by a database that is gone. */

@@ -117,7 +117,8 @@ enum err sqlite_gate_follow(struct engine_writer *writer, struct buf *detail)
     assert(writer->db == NULL || sqlite3_get_autocommit(writer->db));
     mutex_lock(&gate->lock);
     const bool shut = gate->shut;
-    const bool keeps_log = gate->keeps_log;
+    const bool may_leave = gate->n_inside == 0;
+    const bool moves_log = gate->moves_log;
     enum err err = gate->trouble;
     if (!shut && err == ERR_OK) {
         gate->writer_open = true; /* From now on he is waited for. */
@@ -127,10 +128,13 @@ enum err sqlite_gate_follow(struct engine_writer *writer, struct buf *detail)
     mutex_unlock(&gate->lock);
 
     if (shut) {
-        if (writer->db != NULL) {
-            sqlite_writer_disconnect(writer, keeps_log);
+        if (writer->db != NULL && may_leave &&
+            (!moves_log || sqlite_writer_move_log(writer))) {
+            sqlite_writer_disconnect(writer);
         }
-        sqlite_gate_part_writer(database);
+        if (writer->db == NULL) {
+            sqlite_gate_part_writer(database);
+        }
         buf_append_string(detail, "the database file is being exchanged");
         return ERR_STORE_LOCKED;
     }
@@ -145,13 +149,13 @@ enum err sqlite_gate_follow(struct engine_writer *writer, struct buf *detail)
 
 /* ---- the watcher ---- */
 
-bool sqlite_gate_shut(struct engine_database *database, bool keeps_log)
+bool sqlite_gate_shut(struct engine_database *database, bool moves_log)
 {
     struct sqlite_gate *gate = &database->gate;
 
     mutex_lock(&gate->lock);
     gate->shut = true;
-    gate->keeps_log = keeps_log;
+    gate->moves_log = moves_log;
     const bool empty = gate->n_inside == 0 && !gate->writer_open;
     struct engine_reader *reader = empty ? gate->readers : NULL;
     mutex_unlock(&gate->lock);

@@ -15,8 +15,9 @@
  *
  * Readers that do nothing are closed by the watcher, those at work are waited
  * for; they open anew when they are used next.  The writer's thread closes its
- * connection itself, between two transactions, and what waits to be written
- * goes to the file that is there then.
+ * connection itself, between two transactions and when no reader is at work:
+ * what a snapshot does not have cannot be moved out of the log.  What waits to
+ * be written goes to the file that is there then.
  *
  * While the gate is shut, and while what is in the file's place is no good, no
  * connection is open.  The fields of struct engine_database that the file
@@ -40,7 +41,7 @@ struct sqlite_gate {
     struct mutex lock; /* Rank LOCK_LEAF. */
     struct cond opened;
     bool shut GUARDED_BY(lock);
-    bool keeps_log GUARDED_BY(lock);   /* See sqlite_gate_shut(). */
+    bool moves_log GUARDED_BY(lock);   /* See sqlite_gate_shut(). */
     bool writer_open GUARDED_BY(lock); /* The writer has a connection. */
     size_t n_inside GUARDED_BY(lock);  /* Readers between enter and leave. */
     struct engine_reader *readers GUARDED_BY(lock); /* All there are. */
@@ -77,9 +78,9 @@ enum err sqlite_gate_follow(struct engine_writer *writer, struct buf *detail);
 /* ---- the watcher ---- */
 
 /* Shuts the gate: nobody begins anything.  True once no reader and no writer
- * has a connection; to be called again until then.  'keeps_log': the file stays
- * and the writer moves the log into it before he leaves. */
-bool sqlite_gate_shut(struct engine_database *database, bool keeps_log);
+ * has a connection; to be called again until then.  'moves_log': the log is
+ * lost to the file, so the writer moves it there before he leaves. */
+bool sqlite_gate_shut(struct engine_database *database, bool moves_log);
 /* Opens it; or leaves everybody outside, with an error and its reason. */
 void sqlite_gate_open(struct engine_database *database, enum err trouble,
                       const struct buf *reason);

@@ -168,6 +168,8 @@ struct engine_writer {
     size_t n_effects_before_group;
     int log_pages;          /* Of the log after the last commit. */
     int checkpointed_pages; /* The same at the last checkpoint. */
+    int64_t leave_by_us;    /* When to leave a file that its log cannot be moved
+                               to; clock_real_us(), 0: not yet tried. */
 };
 
 /* ---- sqlite.c ---- */
@@ -381,6 +383,8 @@ enum err sqlite_path(const struct engine_options *options, struct buf *path,
  * ERR_SYSTEM, with a sentence in 'detail'. */
 NODISCARD
 enum err sqlite_claim(const char *path, int *fdp, struct buf *detail);
+/* Lets go of the lock; the descriptor stays open. */
+void sqlite_unclaim(int fd);
 
 enum err sqlite_open(struct engine_database **databasep,
                      const struct engine_options *options, struct buf *detail);
@@ -399,8 +403,11 @@ void sqlite_writer_close(struct engine_writer *writer);
 NODISCARD
 enum err sqlite_writer_connect(struct engine_writer *writer,
                                struct buf *detail);
-/* 'checkpoint': moves the log into the file first. */
-void sqlite_writer_disconnect(struct engine_writer *writer, bool checkpoint);
+void sqlite_writer_disconnect(struct engine_writer *writer);
+/* Moves all of the log into the file, which is to be left.  False if another
+ * program is in the way: to be called again, but not for ever. */
+NODISCARD
+bool sqlite_writer_move_log(struct engine_writer *writer);
 bool sqlite_foreign_commit(struct engine_writer *writer);
 /* COMMIT. */
 NODISCARD

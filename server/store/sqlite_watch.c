@@ -118,17 +118,21 @@ static enum err load_feed(struct engine_watch *watch, struct buf *detail)
     return err;
 }
 
-static void tell_row(const struct store_observer *observer,
-                     struct sqlite3_stmt *row)
+static enum err tell_row(struct engine_watch *watch,
+                         const struct store_observer *observer,
+                         struct buf *detail)
 {
+    struct sqlite3_stmt *row = watch->rows;
     const void *key = sqlite3_column_text(row, 1);
     const int size = sqlite3_column_bytes(row, 1);
     const bool deleted = sqlite3_column_int(row, 2) == OP_DELETED;
 
-    if (key != NULL) {
-        observer->changed(observer->arg, slice_make(key, (size_t)size),
-                          deleted ? STORE_ROW_DELETED : STORE_ROW_WRITTEN);
+    if (key == NULL) { /* A row without a key; or there was no memory. */
+        return sqlite_row_failed(watch->db, detail);
     }
+    observer->changed(observer->arg, slice_make(key, (size_t)size),
+                      deleted ? STORE_ROW_DELETED : STORE_ROW_WRITTEN);
+    return ERR_OK;
 }
 
 /* Tells the rows that are new, so many at most as one look may. */
@@ -136,17 +140,21 @@ static enum err tell_rows(struct engine_watch *watch,
                           const struct store_observer *observer,
                           struct engine_sight *sight, struct buf *detail)
 {
-    int code;
+    enum err err = ERR_OK;
+    int code = SQLITE_DONE;
 
     sqlite3_bind_int64(watch->rows, 1, watch->seen_seq);
     sqlite3_bind_int(watch->rows, 2, ROWS_MAX);
-    while ((code = sqlite3_step(watch->rows)) == SQLITE_ROW) {
-        tell_row(observer, watch->rows);
-        watch->seen_seq = sqlite3_column_int64(watch->rows, 0);
-        sight->n_told++;
+    while (err == ERR_OK && (code = sqlite3_step(watch->rows)) == SQLITE_ROW) {
+        err = tell_row(watch, observer, detail);
+        if (err == ERR_OK) {
+            watch->seen_seq = sqlite3_column_int64(watch->rows, 0);
+            sight->n_told++;
+        }
     }
-    const enum err err =
-        code == SQLITE_DONE ? ERR_OK : sqlite_failed(watch->db, detail);
+    if (err == ERR_OK && code != SQLITE_DONE) {
+        err = sqlite_failed(watch->db, detail);
+    }
     sqlite3_reset(watch->rows);
     watch->more = sight->n_told == ROWS_MAX;
     sight->more = watch->more;
@@ -159,14 +167,13 @@ static enum err tell_rows(struct engine_watch *watch,
 static enum err follow_schema(struct engine_watch *watch, int64_t schema,
                               struct engine_sight *sight, struct buf *detail)
 {
-    const bool had_feed = watch->rows != NULL;
     enum err err = load_feed(watch, detail);
 
     sight->anew = true;
     if (err == ERR_OK) {
         const bool has_feed = watch->rows != NULL;
-        err =
-            sqlite_exchange_schema(watch, had_feed != has_feed, sight, detail);
+        err = sqlite_exchange_schema(watch, watch->had_feed != has_feed, sight,
+                                     detail);
     }
     if (err == ERR_OK) {
         watch->seen_schema = schema;
@@ -238,17 +245,21 @@ enum err sqlite_watch_look(struct engine_watch *watch,
                            const struct store_observer *observer,
                            struct engine_sight *sight, struct buf *detail)
 {
-    const struct sqlite_stir stir = sqlite_exchange_check(watch, sight);
+    enum err err;
 
+    sqlite_exchange_check(watch, sight);
     if (watch->phase != WATCHING) {
-        return sqlite_exchange_go_on(watch, &stir, sight, detail);
+        err = sqlite_exchange_go_on(watch, sight, detail);
+    } else {
+        err = sqlite_execute(watch->db, watch->begin, detail);
+        if (err == ERR_OK) {
+            err = look(watch, observer, sight, detail);
+            /* Fails if an error has ended it already. */
+            sqlite3_step(watch->end);
+            sqlite3_reset(watch->end);
+        }
     }
-    enum err err = sqlite_execute(watch->db, watch->begin, detail);
-    if (err == ERR_OK) {
-        err = look(watch, observer, sight, detail);
-        sqlite3_step(watch->end); /* Fails if an error has ended it already. */
-        sqlite3_reset(watch->end);
-    }
+    sight->leaving = watch->phase == LEAVING;
     return err;
 }
 
@@ -300,6 +311,7 @@ enum err sqlite_watch_connect(struct engine_watch *watch, struct buf *detail)
         err = load_feed(watch, detail);
     }
     if (err == ERR_OK) {
+        watch->had_feed = watch->rows != NULL;
         sqlite_exchange_follow(watch);
     }
     return err;
@@ -307,12 +319,9 @@ enum err sqlite_watch_connect(struct engine_watch *watch, struct buf *detail)
 
 void sqlite_watch_close(struct engine_watch *watch)
 {
-    struct buf none = {0};
-
-    if (watch->phase == LEAVING) { /* What is left to do needs a file. */
-        sqlite_gate_open(watch->database, ERR_OK, &none);
-    }
+    sqlite_exchange_end(watch);
     sqlite_disconnect(watch->db);
+    sqlite_exchange_close_left(watch);
     sqlite_files_destroy(&watch->files);
     free(watch->covered);
     free(watch);
@@ -326,6 +335,8 @@ enum err sqlite_watch_open(struct engine_database *database,
 
     *watch = (struct engine_watch){
         .database = database,
+        .left = -1,
+        .left_index = -1,
         .covered = xcalloc(database->mappings->count, sizeof(bool))};
     sqlite_files_init(&watch->files, database->path, &reason);
     if (reason.size > 0) {

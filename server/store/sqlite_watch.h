@@ -39,14 +39,17 @@ struct engine_watch {
     int64_t seen_seq;
     int64_t trimmed_seq; /* When the writer was last woken to trim. */
     bool more;           /* The last look left rows untold. */
+    bool had_feed;       /* There was one when the connections were made. */
     bool *covered;       /* Per mapping: in the feed. */
     bool all_covered;
     struct sqlite_files files;
     int64_t fate_us; /* When they were last looked at; clock_real_us(). */
     enum watch_phase phase;
-    enum sqlite_fate fate; /* Unless WATCHING: why. */
-    int64_t written_us;    /* LEAVING: when the database was last written to. */
+    enum sqlite_fate fate;        /* Unless WATCHING: why. */
     struct log_backfill backfill; /* Before the last look at what stirred. */
+    /* Owned descriptors of the database that was left, and of its index, or -1.
+     * Held until there is another, so that no file gets their numbers. */
+    int left, left_index;
 };
 
 /* ---- sqlite_watch.c ---- */
@@ -66,8 +69,8 @@ enum err sqlite_watch_connect(struct engine_watch *watch, struct buf *detail);
 void sqlite_exchange_follow(struct engine_watch *watch);
 
 /* Sees what has stirred, and begins to leave the file if there is a reason. */
-struct sqlite_stir sqlite_exchange_check(struct engine_watch *watch,
-                                         struct engine_sight *sight);
+void sqlite_exchange_check(struct engine_watch *watch,
+                           struct engine_sight *sight);
 /* The schema has changed: begins to leave the file if other mappings fit it
  * now, or if statements are to be made for another feed. */
 NODISCARD
@@ -76,7 +79,10 @@ enum err sqlite_exchange_schema(struct engine_watch *watch, bool feed_changed,
 /* Unless WATCHING: goes on. */
 NODISCARD
 enum err sqlite_exchange_go_on(struct engine_watch *watch,
-                               const struct sqlite_stir *stir,
                                struct engine_sight *sight, struct buf *detail);
+/* Nobody will look any more: ends what waits for the file. */
+void sqlite_exchange_end(struct engine_watch *watch);
+/* Closes what was left, while no connection is open; see sqlite_claim.c. */
+void sqlite_exchange_close_left(struct engine_watch *watch);
 
 #endif

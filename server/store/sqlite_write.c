@@ -8,11 +8,17 @@
 
 #include <sqlite3.h>
 
+#include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 /* Pages of 4 KiB that the log grows by between checkpoints: SQLite's own
  * choice for wal_autocheckpoint. */
 #define CHECKPOINT_PAGES 1000
+
+/* How long a file that is to be left is waited for: nothing is read and written
+ * meanwhile. */
+#define LEAVE_PATIENCE_US 1000000
 
 /* ---- transactions ---- */
 
@@ -40,13 +46,14 @@ static bool look_for_others(struct engine_writer *writer)
 {
     int64_t seen = writer->seen_data;
 
-    if (sqlite3_step(writer->data_version) == SQLITE_ROW) {
+    const bool known = sqlite3_step(writer->data_version) == SQLITE_ROW;
+    if (known) {
         seen = sqlite3_column_int64(writer->data_version, 0);
     }
     sqlite3_reset(writer->data_version);
     const bool found = seen != writer->seen_data;
     writer->seen_data = seen;
-    return found;
+    return found || !known; /* Nobody asks again for the same commit. */
 }
 
 bool sqlite_foreign_commit(struct engine_writer *writer)
@@ -241,18 +248,39 @@ enum err sqlite_writer_connect(struct engine_writer *writer, struct buf *detail)
         (void)look_for_others(writer); /* From here on. */
     } else {
         sqlite_explain(database->path, err, &reason, detail);
-        sqlite_writer_disconnect(writer, false);
+        sqlite_writer_disconnect(writer);
     }
     buf_destroy(&reason);
     return err;
 }
 
-void sqlite_writer_disconnect(struct engine_writer *writer, bool checkpoint)
+bool sqlite_writer_move_log(struct engine_writer *writer)
 {
-    if (checkpoint) {
-        sqlite3_wal_checkpoint_v2(writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE,
-                                  NULL, NULL);
+    const int64_t now_us = clock_real_us();
+    int n_pages = 0;
+    int n_moved = 0;
+    const int code = sqlite3_wal_checkpoint_v2(
+        writer->db, NULL, SQLITE_CHECKPOINT_PASSIVE, &n_pages, &n_moved);
+
+    if (code == SQLITE_OK && n_moved == n_pages) {
+        return true;
     }
+    if (writer->leave_by_us == 0) {
+        writer->leave_by_us = now_us + LEAVE_PATIENCE_US;
+    }
+    if (now_us < writer->leave_by_us) {
+        return false;
+    }
+    log_error("store: a part of the log is lost to the file that is left "
+              "pages=%d moved=%d detail=\"%s\"",
+              n_pages, n_moved,
+              code == SQLITE_OK ? "another program reads what was before"
+                                : sqlite3_errmsg(writer->db));
+    return true;
+}
+
+void sqlite_writer_disconnect(struct engine_writer *writer)
+{
     for (size_t i = 0; i < writer->mappings->count; i++) {
         sqlite_row_finalize(&writer->rows[i]);
     }
@@ -268,7 +296,7 @@ void sqlite_writer_disconnect(struct engine_writer *writer, bool checkpoint)
 
 static void destroy(struct engine_writer *writer)
 {
-    sqlite_writer_disconnect(writer, false);
+    sqlite_writer_disconnect(writer);
     free(writer->rows);
     free(writer->cells);
     free(writer->named);
@@ -303,11 +331,17 @@ enum err sqlite_writer_open(struct engine_database *database,
 
 void sqlite_writer_close(struct engine_writer *writer)
 {
-    if (writer->db != NULL) {
+    struct buf ignored = {0};
+
+    if (writer->db != NULL && sqlite_gate_follow(writer, &ignored) == ERR_OK) {
         /* All of the log into the file, if no other program reads it.  If one
          * does, the log stays, and is read at the next start. */
         sqlite3_wal_checkpoint_v2(writer->db, NULL, SQLITE_CHECKPOINT_TRUNCATE,
                                   NULL, NULL);
+    } else if (writer->db != NULL) { /* It is another's file by now. */
+        sqlite3_db_config(writer->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1,
+                          NULL);
     }
+    buf_destroy(&ignored);
     destroy(writer);
 }

@@ -42,6 +42,11 @@
  * told. */
 #define ANSWER_US 200000
 
+/* How long a store that closes waits until one file is left for another.  The
+ * file is being written, or somebody reads it; the engine has to part with it
+ * as it is then. */
+#define STOP_US 2000000
+
 enum feed_state { FEED_OK, FEED_POLLING, FEED_FAILING };
 
 struct watcher {
@@ -65,6 +70,7 @@ struct watcher {
                              begun; or INT64_MIN. */
     int64_t behind_us;    /* Since when what is left to tell may be there. */
     unsigned catching_up; /* Looks in a row that left more to tell. */
+    int64_t stop_by_us;   /* Once it is stopped: the end of patience. */
     struct engine_sight sight; /* Of the last look. */
     struct buf detail;
 };
@@ -242,16 +248,34 @@ static void rest(struct watcher *w)
                    interval - LOOK_MIN_US);
 }
 
+/* After a look: was it the last? */
+static bool is_over(struct watcher *w, bool stopping)
+{
+    const int64_t now_us = clock_real_us();
+
+    if (stopping && w->stop_by_us == 0) {
+        w->stop_by_us = now_us + STOP_US;
+    }
+    return stopping && (!w->sight.leaving || now_us >= w->stop_by_us);
+}
+
+/* The last look is after the stop: a store that closes writes to its file once
+ * more, and must not if that has become another's. */
 static void run(void *arg)
 {
     struct watcher *w = arg;
+    bool stopping = false;
 
-    while (!atomic_load_explicit(&w->stopping, memory_order_acquire)) {
+    while (true) {
+        stopping = atomic_load_explicit(&w->stopping, memory_order_acquire);
         if (atomic_exchange_explicit(&w->foreign, false,
                                      memory_order_acquire)) {
             tell_foreign(w);
         }
         look(w);
+        if (is_over(w, stopping)) {
+            break;
+        }
         rest(w);
     }
 }

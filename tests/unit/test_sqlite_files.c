@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -50,7 +51,7 @@ static int set_up(void **state)
     append_to(beside("-wal"));
     append_to(beside("-shm"));
     sqlite_files_init(&files, path, &reason);
-    sqlite_files_follow(&files);
+    sqlite_files_follow(&files, -1);
     assert_int_equal(reason.size, 0);
     buf_destroy(&reason);
     (void)sqlite_files_stir(&files);
@@ -111,6 +112,113 @@ static void test_many_events_are_all_taken(void **state)
     assert_false(sqlite_files_stir(&files).names);
 }
 
+/* More names come and go than the system keeps events. */
+static void overflow(void)
+{
+    FILE *limit = fopen("/proc/sys/fs/inotify/max_queued_events", "r");
+    char from[128];
+    int n = 0;
+
+    assert_non_null(limit);
+    assert_int_equal(fscanf(limit, "%d", &n), 1);
+    fclose(limit);
+    append_to(beside(".from"));
+    snprintf(from, sizeof from, "%s", beside(".from"));
+    for (int i = 0; i < n; i += 4) { /* Two events each. */
+        assert_int_equal(rename(from, beside(".to")), 0);
+        assert_int_equal(rename(beside(".to"), from), 0);
+    }
+}
+
+static void test_lost_events_do_not_mean_that_the_database_stirred(void **state)
+{
+    (void)state;
+    overflow();
+    struct sqlite_stir stir = sqlite_files_stir(&files);
+    assert_true(stir.log && stir.names);
+    assert_false(stir.database);
+
+    overflow();
+    append_to(path); /* Nobody tells. */
+    stir = sqlite_files_stir(&files);
+    assert_true(stir.database);
+    assert_false(sqlite_files_stir(&files).database);
+}
+
+/* The watches that the system keeps for us. */
+static int count_watches(void)
+{
+    char name[64];
+    char line[256];
+    int n = 0;
+
+    snprintf(name, sizeof name, "/proc/self/fdinfo/%d", files.inotify);
+    FILE *info = fopen(name, "r");
+    assert_non_null(info);
+    while (fgets(line, sizeof line, info) != NULL) {
+        n += strncmp(line, "inotify wd:", 11) == 0 ? 1 : 0;
+    }
+    fclose(info);
+    return n;
+}
+
+static void test_a_file_that_moved_away_is_not_watched_any_more(void **state)
+{
+    char old[128];
+
+    (void)state;
+    assert_int_equal(count_watches(), 3);
+    snprintf(old, sizeof old, "%s", beside(".old"));
+    assert_int_equal(rename(path, old), 0);
+    append_to(path);
+    sqlite_files_follow(&files, -1);
+
+    assert_int_equal(count_watches(), 3);
+    (void)sqlite_files_stir(&files);
+    append_to(old);
+    assert_false(sqlite_files_stir(&files).database);
+    append_to(path);
+    assert_true(sqlite_files_stir(&files).database);
+}
+
+static void test_the_file_that_is_open_is_the_one_to_be_there(void **state)
+{
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    (void)state;
+    assert_true(fd >= 0);
+    append_to(beside(".new"));
+    assert_int_equal(rename(beside(".new"), path), 0);
+    sqlite_files_follow(&files, fd);
+    assert_int_equal(sqlite_files_fate(&files), FILES_REPLACED);
+    assert_true(sqlite_files_is_another(&files));
+    assert_int_equal(close(fd), 0);
+}
+
+static void set_age(int64_t s)
+{
+    struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, {0}};
+
+    assert_int_equal(clock_gettime(CLOCK_REALTIME, &times[1]), 0);
+    times[1].tv_sec -= s;
+    assert_int_equal(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static void test_a_file_is_quiet_for_a_while_after_a_write(void **state)
+{
+    const int64_t hour_us = INT64_C(3600000000);
+
+    (void)state;
+    append_to(path);
+    assert_false(sqlite_files_is_quiet(&files, hour_us));
+    set_age(3601);
+    assert_true(sqlite_files_is_quiet(&files, hour_us));
+    set_age(-3601); /* Clocks are set. */
+    assert_true(sqlite_files_is_quiet(&files, hour_us));
+    assert_int_equal(unlink(path), 0);
+    assert_true(sqlite_files_is_quiet(&files, hour_us));
+}
+
 static void test_another_file_in_its_place_is_noticed(void **state)
 {
     (void)state;
@@ -120,7 +228,7 @@ static void test_another_file_in_its_place_is_noticed(void **state)
     assert_int_equal(sqlite_files_fate(&files), FILES_REPLACED);
     assert_true(sqlite_files_is_another(&files));
 
-    sqlite_files_follow(&files);
+    sqlite_files_follow(&files, -1);
     assert_int_equal(sqlite_files_fate(&files), FILES_SAME);
     (void)sqlite_files_stir(&files);
     append_to(path);
@@ -147,7 +255,7 @@ static void test_a_log_that_is_gone_or_another_is_noticed(void **state)
     assert_int_equal(unlink(beside("-wal")), 0);
     assert_int_equal(sqlite_files_fate(&files), FILES_LOG_LOST);
     append_to(beside("-wal"));
-    sqlite_files_follow(&files);
+    sqlite_files_follow(&files, -1);
     assert_int_equal(sqlite_files_fate(&files), FILES_SAME);
     assert_int_equal(unlink(beside("-shm")), 0);
     assert_int_equal(sqlite_files_fate(&files), FILES_LOG_LOST);
@@ -178,7 +286,7 @@ static void test_a_link_leads_to_the_files(void **state)
     snprintf(link, sizeof link, "%s/link.db", directory);
     assert_int_equal(symlink(path, link), 0);
     sqlite_files_init(&linked, link, &reason);
-    sqlite_files_follow(&linked);
+    sqlite_files_follow(&linked, -1);
     (void)sqlite_files_stir(&linked);
     append_to(beside("-wal"));
     assert_true(sqlite_files_stir(&linked).log);
@@ -188,6 +296,8 @@ static void test_a_link_leads_to_the_files(void **state)
     assert_int_equal(unlink(link), 0);
     assert_int_equal(symlink(beside(".new"), link), 0);
     assert_int_equal(sqlite_files_fate(&linked), FILES_REPLACED);
+    /* The log stays with the one that is still there. */
+    assert_false(sqlite_files_is_another(&linked));
     sqlite_files_destroy(&linked);
     buf_destroy(&reason);
 }
@@ -204,12 +314,16 @@ static void test_without_inotify_all_but_waking_works(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
     sqlite_files_init(&blind, path, &reason);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    sqlite_files_follow(&blind);
+    sqlite_files_follow(&blind, -1);
 
     assert_int_equal(blind.inotify, -1);
     assert_true(reason.size > 0);
     append_to(beside("-wal"));
     assert_false(sqlite_files_stir(&blind).log);
+    assert_false(sqlite_files_stir(&blind).database);
+    append_to(path); /* Larger, whatever the clock says. */
+    assert_true(sqlite_files_stir(&blind).database);
+    assert_false(sqlite_files_stir(&blind).database);
     assert_int_equal(sqlite_files_fate(&blind), FILES_SAME);
     assert_int_equal(unlink(path), 0);
     assert_int_equal(sqlite_files_fate(&blind), FILES_REPLACED);
@@ -237,6 +351,10 @@ int main(void)
         TEST(test_each_file_stirs_for_itself),
         TEST(test_a_name_that_comes_or_goes_stirs),
         TEST(test_many_events_are_all_taken),
+        TEST(test_lost_events_do_not_mean_that_the_database_stirred),
+        TEST(test_a_file_that_moved_away_is_not_watched_any_more),
+        TEST(test_the_file_that_is_open_is_the_one_to_be_there),
+        TEST(test_a_file_is_quiet_for_a_while_after_a_write),
         TEST(test_another_file_in_its_place_is_noticed),
         TEST(test_no_file_is_not_another),
         TEST(test_a_log_that_is_gone_or_another_is_noticed),

@@ -24,6 +24,9 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "common/log.h"
+#include "tests/support/faulty_vfs.h"
+
 #define LOOKS_MAX 20000
 
 /* What bookd makes in a file of its own. */
@@ -259,6 +262,12 @@ static void write_book(struct bed *bed, const char *id, const char *title)
     commit(bed);
 }
 
+static void watch(struct bed *bed)
+{
+    assert_int_equal(
+        engine->watch_open(bed->database, &bed->watch, &bed->detail), ERR_OK);
+}
+
 static void *open_bed(bool feed)
 {
     struct bed *bed = xcalloc(1, sizeof *bed);
@@ -284,21 +293,38 @@ static void *open_bed(bool feed)
                      ERR_OK);
     assert_int_equal(engine->reader_open(bed->database, &bed->reader, detail),
                      ERR_OK);
-    assert_int_equal(engine->watch_open(bed->database, &bed->watch, detail),
-                     ERR_OK);
     return bed;
+}
+
+static int set_up_unwatched(void **state)
+{
+    *state = open_bed(false);
+    return 0;
 }
 
 static int set_up(void **state)
 {
     *state = open_bed(false);
+    watch(*state);
     return 0;
 }
 
 static int set_up_feed(void **state)
 {
     *state = open_bed(true);
+    watch(*state);
     return 0;
+}
+
+static void close_store(struct bed *bed)
+{
+    if (bed->database != NULL) {
+        engine->watch_close(bed->watch);
+        engine->reader_close(bed->reader);
+        engine->writer_close(bed->writer);
+        engine->close(bed->database);
+        bed->database = NULL;
+    }
 }
 
 static int tear_down(void **state)
@@ -306,11 +332,9 @@ static int tear_down(void **state)
     struct bed *bed = *state;
     char command[96];
 
+    faulty_vfs_forgive();
     others_close(bed);
-    engine->watch_close(bed->watch);
-    engine->reader_close(bed->reader);
-    engine->writer_close(bed->writer);
-    engine->close(bed->database);
+    close_store(bed);
     snprintf(command, sizeof command, "rm -rf '%s'", bed->directory);
     assert_int_equal(system(command), 0);
     buf_destroy(&bed->told);
@@ -395,6 +419,19 @@ static void test_a_transaction_sees_what_was_committed_before_it(void **state)
     assert_false(writer_looks(bed));
 }
 
+static void test_a_writer_who_cannot_look_takes_it_for_a_commit(void **state)
+{
+    struct bed *bed = *state;
+
+    others_run(bed, "UPDATE books SET year = 1 WHERE id = 3");
+    faulty_vfs_fail(FAULTY_SHM_LOCK, 1, SQLITE_IOERR_SHMLOCK);
+    assert_true(writer_looks(bed)); /* He is not asked again for that one. */
+    assert_int_equal(faulty_vfs_calls(FAULTY_SHM_LOCK), 1);
+    assert_true(writer_looks(bed));
+
+    assert_false(writer_looks(bed));
+}
+
 static void test_the_feed_names_the_rows(void **state)
 {
     struct bed *bed = *state;
@@ -462,6 +499,50 @@ static void test_a_feed_that_went_back_is_another_database(void **state)
     assert_string_equal(buf_string(&bed->told), "+3 ");
 }
 
+static int64_t count_changes(struct bed *bed)
+{
+    sqlite3_stmt *statement;
+
+    assert_int_equal(sqlite3_prepare_v2(bed->others,
+                                        "SELECT count(*) FROM bookd_changes",
+                                        -1, &statement, NULL),
+                     SQLITE_OK);
+    assert_int_equal(sqlite3_step(statement), SQLITE_ROW);
+    const int64_t count = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    return count;
+}
+
+static void tidy(struct bed *bed)
+{
+    bool more = true;
+
+    while (more) {
+        assert_int_equal(engine->tidy(bed->writer, &more, &bed->detail),
+                         ERR_OK);
+    }
+}
+
+static void test_what_was_told_is_taken_out_also_of_a_feed_anew(void **state)
+{
+    struct bed *bed = *state;
+
+    others_run(bed, "UPDATE books SET year = 1");
+    tidy(bed); /* Not yet told. */
+    assert_int_equal(count_changes(bed), 10);
+    look_well(bed);
+    tidy(bed);
+    assert_int_equal(count_changes(bed), 0);
+    others_run(bed, "UPDATE sqlite_sequence SET seq = 4 "
+                    "WHERE name = 'bookd_changes'");
+    look_well(bed);
+    others_run(bed, "UPDATE books SET year = 2 WHERE id = 3");
+    look_well(bed);
+    tidy(bed);
+
+    assert_int_equal(count_changes(bed), 0);
+}
+
 /* The statements that make the feed, as the file has them. */
 static void copy_feed_sql(struct bed *bed, struct buf *sql)
 {
@@ -506,6 +587,46 @@ static void test_a_feed_is_used_while_all_of_it_is_there(void **state)
     others_run(bed, "UPDATE books SET year = 1 WHERE id = 4");
     look_well(bed);
     assert_string_equal(buf_string(&bed->told), "+4 ");
+    buf_destroy(&sql);
+}
+
+/* So that it is read from more than one page. */
+static void make_schema_long(struct bed *bed)
+{
+    struct buf sql = {0};
+
+    for (int i = 0; i < 30; i++) {
+        buf_clear(&sql);
+        buf_printf(&sql, "CREATE TABLE t%d(c%0500d)", i, i);
+        others_run(bed, buf_string(&sql));
+    }
+    look_well(bed);
+    buf_destroy(&sql);
+}
+
+static void test_a_feed_that_goes_while_reads_fail_is_not_used(void **state)
+{
+    struct bed *bed = *state;
+    struct buf sql = {0};
+
+    make_schema_long(bed);
+    copy_feed_sql(bed, &sql);
+    for (int n = 1; n <= 12; n++) {
+        others_run(bed, no_feed_sql);
+        faulty_vfs_fail_at(FAULTY_READ, n, false, SQLITE_IOERR_READ);
+        (void)look(bed);
+        faulty_vfs_forgive();
+        look_until_anew(bed);
+        look_well(bed);
+        write_book(bed, "3", "ours"); /* Nothing looks for that table now. */
+
+        others_run(bed, buf_string(&sql));
+        look_until_anew(bed);
+        look_well(bed);
+        others_run(bed, "UPDATE books SET year = 1 WHERE id = 4");
+        look_well(bed);
+        assert_string_equal(buf_string(&bed->told), "+4 ");
+    }
     buf_destroy(&sql);
 }
 
@@ -716,6 +837,190 @@ static void test_a_log_that_is_removed_loses_nothing(void **state)
     assert_reads(bed, "3", "ours");
 }
 
+static void test_a_log_that_is_removed_waits_for_who_reads(void **state)
+{
+    struct bed *bed = *state;
+    char path[128];
+
+    assert_int_equal(engine->begin_read(bed->reader, &bed->detail), ERR_OK);
+    assert_reads(bed, "3", "A Tale of Two Cities");
+    write_book(bed, "3", "only in the log"); /* Behind that snapshot. */
+    others_close(bed);
+    beside(bed, "-wal", path);
+    assert_int_equal(unlink(path), 0);
+    for (int i = 0; i < 3; i++) {
+        look_well(bed);
+        (void)writer_looks(bed);
+    }
+    engine->end_read(bed->reader);
+    look_until_anew(bed);
+
+    assert_reads(bed, "3", "only in the log");
+    others_open(bed);
+}
+
+static void test_a_log_that_is_removed_waits_for_others(void **state)
+{
+    struct bed *bed = *state;
+    char path[128];
+
+    others_run(bed, "BEGIN; SELECT count(*) FROM books");
+    write_book(bed, "3", "only in the log"); /* Behind their snapshot. */
+    beside(bed, "-wal", path);
+    assert_int_equal(unlink(path), 0);
+    for (int i = 0; i < 3; i++) {
+        look_well(bed);
+        (void)writer_looks(bed);
+        assert_true(bed->sight.leaving);
+    }
+    others_close(bed);
+    look_until_anew(bed);
+
+    assert_reads(bed, "3", "only in the log");
+    assert_false(bed->sight.leaving);
+    others_open(bed);
+}
+
+/* More names come and go than the system keeps events. */
+static void overflow(struct bed *bed)
+{
+    FILE *limit = fopen("/proc/sys/fs/inotify/max_queued_events", "r");
+    char from[128], to[128];
+    int n = 0;
+
+    assert_non_null(limit);
+    assert_int_equal(fscanf(limit, "%d", &n), 1);
+    fclose(limit);
+    beside(bed, ".from", from);
+    beside(bed, ".to", to);
+    FILE *file = fopen(from, "wb");
+    assert_non_null(file);
+    fclose(file);
+    for (int i = 0; i < n; i += 4) { /* Two events each. */
+        assert_int_equal(rename(from, to), 0);
+        assert_int_equal(rename(to, from), 0);
+    }
+}
+
+static void test_lost_events_do_not_cost_the_log(void **state)
+{
+    struct bed *bed = *state;
+
+    write_book(bed, "3", "only in the log");
+    look_well(bed);
+    overflow(bed);
+    look_well(bed);
+
+    assert_false(bed->sight.leaving);
+    assert_reads(bed, "3", "only in the log");
+}
+
+static void
+test_a_file_is_watched_that_was_replaced_before_the_watch(void **state)
+{
+    struct bed *bed = *state;
+
+    make_copy(bed, ".new", "UPDATE books SET title = 'new' WHERE id = 3");
+    others_close(bed);
+    move_in(bed, ".new");
+    assert_reads(bed, "3", "A Tale of Two Cities");
+    watch(bed);
+    look_until_anew(bed);
+
+    assert_reads(bed, "3", "new");
+    others_open(bed);
+}
+
+static void
+test_another_file_with_the_number_of_the_old_is_another(void **state)
+{
+    struct bed *bed = *state;
+    struct stat status;
+
+    make_copy(bed, ".new", "UPDATE books SET title = 'new' WHERE id = 3");
+    others_run(bed, "CREATE TABLE more(x); INSERT INTO more "
+                    "VALUES(zeroblob(100000))"); /* The log is not empty. */
+    look_until_anew(bed);
+    assert_int_equal(stat(bed->path, &status), 0);
+    others_close(bed);
+    assert_int_equal(unlink(bed->path), 0);
+    while (look(bed) == ERR_OK) {
+        (void)writer_looks(bed);
+    }
+    const ino_t before = status.st_ino;
+    copy_over(bed, ".new"); /* A new file, which may be given that number. */
+    assert_int_equal(stat(bed->path, &status), 0);
+    assert_true(status.st_ino != before);
+    look_until_anew(bed);
+
+    assert_reads(bed, "3", "new");
+    others_open(bed);
+}
+
+/* cp, only so far. */
+static void copy_half(struct bed *bed, const char *suffix)
+{
+    char path[128];
+    struct stat status;
+
+    beside(bed, suffix, path);
+    assert_int_equal(stat(path, &status), 0);
+    copy_over(bed, suffix);
+    assert_int_equal(truncate(bed->path, status.st_size / 2), 0);
+}
+
+static void test_a_file_that_is_being_written_is_not_opened(void **state)
+{
+    struct bed *bed = *state;
+    int64_t took_us;
+    enum err err;
+
+    make_copy(bed, ".new", "UPDATE books SET title = 'new' WHERE id = 3");
+    others_close(bed);
+    assert_int_equal(unlink(bed->path), 0);
+    while (look(bed) == ERR_OK) {
+        (void)writer_looks(bed);
+    }
+    do { /* Until we are faster than the file grows old. */
+        const int64_t began_us = clock_real_us();
+        copy_half(bed, ".new");
+        err = look(bed);
+        took_us = clock_real_us() - began_us;
+    } while (took_us >= 40000);
+    assert_int_equal(err, ERR_STORE_DOWN);
+    assert_non_null(strstr(buf_string(&bed->detail), "is being written"));
+    copy_over(bed, ".new");
+    look_until_anew(bed);
+
+    assert_reads(bed, "3", "new");
+    others_open(bed);
+}
+
+static void test_a_store_that_closes_leaves_a_new_content_alone(void **state)
+{
+    struct bed *bed = *state;
+
+    make_copy(bed, ".save", "SELECT 1");
+    write_book(bed, "3", "not in the copy");
+    others_run(bed, "CREATE TABLE more(x); INSERT INTO more "
+                    "VALUES(zeroblob(100000))"); /* Other pages. */
+    look_until_anew(bed);
+    others_close(bed);
+    copy_over(bed, ".save");
+    look_well(bed);
+    assert_true(bed->sight.leaving);
+    close_store(bed); /* In the middle of it. */
+
+    assert_false(exists(bed, "-wal"));
+    others_open(bed);
+    others_run(bed, "CREATE TEMP TABLE t AS SELECT 1 / (title = "
+                    "'A Tale of Two Cities') AS x FROM books WHERE id = 3;"
+                    "CREATE TEMP TABLE found(x CHECK(x = 'ok'));"
+                    "CREATE TEMP TABLE sane(x NOT NULL);"
+                    "INSERT INTO sane SELECT x FROM t;"
+                    "INSERT INTO found SELECT * FROM pragma_integrity_check");
+}
+
 static void test_a_file_written_over_is_opened_anew(void **state)
 {
     struct bed *bed = *state;
@@ -771,6 +1076,8 @@ static void test_the_claim_follows_the_file(void **state)
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define UNWATCHED(name) \
+    cmocka_unit_test_setup_teardown(name, set_up_unwatched, tear_down)
 #define FEED(name) cmocka_unit_test_setup_teardown(name, set_up_feed, tear_down)
 
 int main(void)
@@ -781,11 +1088,14 @@ int main(void)
         TEST(test_our_own_commit_is_not_foreign),
         TEST(test_a_commit_beside_our_own_is_found_by_the_writer),
         TEST(test_a_transaction_sees_what_was_committed_before_it),
+        TEST(test_a_writer_who_cannot_look_takes_it_for_a_commit),
         FEED(test_the_feed_names_the_rows),
         FEED(test_our_own_writes_are_not_in_the_feed),
         FEED(test_many_rows_are_told_in_steps),
         FEED(test_a_feed_that_went_back_is_another_database),
+        FEED(test_what_was_told_is_taken_out_also_of_a_feed_anew),
         FEED(test_a_feed_is_used_while_all_of_it_is_there),
+        FEED(test_a_feed_that_goes_while_reads_fail_is_not_used),
         TEST(test_a_mapping_that_fits_no_more_fails_until_it_fits),
         TEST(test_a_table_that_is_dropped_takes_only_itself_away),
         TEST(test_a_column_or_an_index_more_does_no_harm),
@@ -795,10 +1105,20 @@ int main(void)
         TEST(test_a_read_under_way_ends_in_the_old_file),
         TEST(test_a_transaction_under_way_ends_in_the_old_file),
         TEST(test_a_log_that_is_removed_loses_nothing),
+        TEST(test_a_log_that_is_removed_waits_for_who_reads),
+        TEST(test_a_log_that_is_removed_waits_for_others),
+        TEST(test_lost_events_do_not_cost_the_log),
+        UNWATCHED(test_a_file_is_watched_that_was_replaced_before_the_watch),
+        TEST(test_another_file_with_the_number_of_the_old_is_another),
+        TEST(test_a_file_that_is_being_written_is_not_opened),
+        TEST(test_a_store_that_closes_leaves_a_new_content_alone),
         TEST(test_a_file_written_over_is_opened_anew),
         TEST(test_checkpoints_are_no_reason_to_leave),
         TEST(test_the_claim_follows_the_file),
     };
 
+    log_init();
+    log_set_level(LOG_LEVEL_ERROR);
+    faulty_vfs_install();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

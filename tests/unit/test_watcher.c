@@ -96,6 +96,9 @@ static void assert_next(const char *text)
 
 /* ---- the engine ---- */
 
+/* Looks that find a file that is being left, when no script is left. */
+static _Atomic int n_leaving;
+
 struct look {
     struct engine_sight sight;
     const char *keys[3]; /* That it tells of. */
@@ -140,6 +143,8 @@ static enum err fake_look(struct engine_watch *watch,
     }
     if (chan_try_recv(chan_rx(script), &look) != ERR_OK) {
         look = (struct look){.sight = {.since_us = INT64_MIN}};
+        look.sight.leaving = n_leaving > 0 && n_leaving-- > 0;
+        look.sight.stirred = look.sight.leaving;
     }
     for (size_t i = 0; i < ARRAY_LEN(look.keys) && look.keys[i] != NULL; i++) {
         observer->changed(observer->arg, slice_from_string(look.keys[i]),
@@ -224,6 +229,7 @@ static int set_up(void **state)
     covers_plain = true;
     covers_books = true;
     open_err = ERR_OK;
+    n_leaving = 0;
     const enum err err = open_watcher(&detail);
     buf_destroy(&detail);
     return err == ERR_OK ? 0 : -1;
@@ -440,6 +446,25 @@ static void test_nothing_is_told_after_the_stop(void **state)
     assert_int_equal(n_notes, 0);
 }
 
+static void test_a_last_look_is_after_the_stop(void **state)
+{
+    (void)state;
+    find((struct look){.keys = {"book:3"}});
+    watcher_stop(watcher);
+
+    assert_int_equal(n_notes, 2);
+    assert_next("set book:3");
+}
+
+static void test_a_file_is_left_before_the_stop_is_done(void **state)
+{
+    (void)state;
+    n_leaving = 100;
+    watcher_stop(watcher);
+
+    assert_int_equal(n_leaving, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -458,6 +483,8 @@ int main(void)
         TEST(test_where_nothing_wakes_it_it_looks_by_itself),
         TEST(test_a_watch_that_does_not_open_says_why),
         TEST(test_nothing_is_told_after_the_stop),
+        TEST(test_a_last_look_is_after_the_stop),
+        TEST(test_a_file_is_left_before_the_stop_is_done),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
