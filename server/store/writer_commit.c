@@ -398,17 +398,16 @@ static void fail_those_concerned(struct store_writer *w, size_t count,
 {
     struct store_write **first = &w->pending.first;
 
-    if (step != STEP_WRITE) {
-        fail_urgent(w, INT64_MAX, err);
-    } else if (count > 1) {
+    if (step == STEP_WRITE && count > 1) {
         return; /* One of many may have spoilt it for the others: they are
                    tried in smaller groups, down to that one. */
-    } else if (!(*first)->deferred) {
+    }
+    if (step == STEP_WRITE && !(*first)->deferred) {
         (void)note_suspect(w, err);
         stats_count(STATS_store_errors);
         writer_end(w, pending_unlink(&w->pending, first), err,
                    buf_slice(&w->detail));
-    } else if (!note_suspect(w, err)) {
+    } else if (step != STEP_WRITE || !note_suspect(w, err)) {
         fail_urgent(w, INT64_MAX, err);
     }
 }
