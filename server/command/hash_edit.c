@@ -7,7 +7,6 @@
 
 #include "common/mem.h"
 #include "server/command/names.h"
-#include "server/lookup/fields.h"
 #include "server/lookup/hash_value.h"
 
 #include <assert.h>
@@ -88,14 +87,67 @@ static enum err become(const struct present *now, struct update *update,
     return ERR_OK;
 }
 
+/* ---- going through a hash ---- */
+
+/* Fields that stay as they are are copied together. */
+struct walk {
+    struct slice rest; /* Behind the field that was told last. */
+    const char *run;   /* Where those begin that are not copied yet … */
+    size_t n;          /* … and how many they are. */
+};
+
+static struct walk walk_begin(const struct present *now, struct buf *room)
+{
+    struct walk walk = {.rest = now->kind == COPY_HASH
+                                    ? hash_value_fields(now->bytes)
+                                    : SLICE("")};
+
+    walk.run = walk.rest.data;
+    hash_value_begin(room);
+    return walk;
+}
+
+/* Copies what stands before 'end', and goes on behind the last field. */
+static void walk_copy(struct walk *walk, const char *end, struct buf *room)
+{
+    if (walk->n > 0) {
+        hash_value_add_run(
+            room, slice_make(walk->run, (size_t)(end - walk->run)), walk->n);
+    }
+    walk->run = walk->rest.data;
+    walk->n = 0;
+}
+
+/* Goes on to the next field that 'names' has, at '*place' there, and copies all
+ * before it; false, and all is copied, at the end. */
+static bool walk_to(struct walk *walk, const struct names *names, size_t *place,
+                    struct buf *room)
+{
+    const char *at = walk->rest.data;
+    struct slice name;
+    struct slice value;
+
+    while (hash_value_next(&walk->rest, &name, &value)) {
+        *place = names_find(names, name);
+        if (*place < names->n) {
+            walk_copy(walk, at, room);
+            return true;
+        }
+        walk->n++;
+        at = walk->rest.data;
+    }
+    walk_copy(walk, at, room);
+    return false;
+}
+
+/* ---- the interface ---- */
+
 enum err hash_edit_set(struct decision *d, const struct present *now,
                        size_t max_bytes, struct update *update,
                        struct buf *room, int64_t *n_new)
 {
-    struct fields fields = fields_of(now->kind, now->mapping, now->bytes);
     struct given given;
-    struct slice name;
-    struct slice value;
+    size_t place;
 
     assert(now->kind == COPY_HASH || now->kind == COPY_NEGATIVE);
     *n_new = 0;
@@ -105,14 +157,10 @@ enum err hash_edit_set(struct decision *d, const struct present *now,
     if (reserve(now, update, room) == NULL || !given_init(&given, update)) {
         return decision_refuse(d, update, DECISION_NO_MEMORY);
     }
-    hash_value_begin(room);
-    while (fields_next(&fields, &name, &value)) {
-        const size_t place = names_find(&given.names, name);
-        if (place < given.names.n) {
-            value = given.values[place];
-            given.values[place] = (struct slice){0};
-        }
-        hash_value_add(room, name, value);
+    struct walk walk = walk_begin(now, room);
+    while (walk_to(&walk, &given.names, &place, room)) {
+        hash_value_add(room, update->fields[2 * place], given.values[place]);
+        given.values[place] = (struct slice){0};
     }
     for (size_t i = 0; i < given.names.n; i++) {
         if (given.values[i].data != NULL) {
@@ -129,10 +177,8 @@ enum err hash_edit_delete(struct decision *d, const struct present *now,
                           struct update *update, struct buf *room,
                           int64_t *n_gone)
 {
-    struct fields fields = fields_of(now->kind, now->mapping, now->bytes);
     struct names names;
-    struct slice name;
-    struct slice value;
+    size_t place;
 
     assert(now->kind == COPY_HASH || now->kind == COPY_NEGATIVE);
     *n_gone = 0;
@@ -141,13 +187,9 @@ enum err hash_edit_delete(struct decision *d, const struct present *now,
         !names_init(&names, update->fields, update->n_fields, 1)) {
         return decision_refuse(d, update, DECISION_NO_MEMORY);
     }
-    hash_value_begin(room);
-    while (fields_next(&fields, &name, &value)) {
-        if (names_find(&names, name) < names.n) {
-            *n_gone += 1;
-        } else {
-            hash_value_add(room, name, value);
-        }
+    struct walk walk = walk_begin(now, room);
+    while (walk_to(&walk, &names, &place, room)) {
+        *n_gone += 1;
     }
     names_destroy(&names);
     if (*n_gone == 0) {

@@ -99,12 +99,23 @@ void hash_value_begin(struct buf *out)
     buf_commit(out, HASH_VALUE_HEAD_BYTES);
 }
 
+static void count(struct buf *out, size_t n)
+{
+    const uint32_t before = read_count(buf_data(out));
+
+    assert(n <= HASH_VALUE_MAX - before);
+    write_count(buf_data(out), before + (uint32_t)n);
+}
+
 void hash_value_add(struct buf *out, struct slice name, struct slice value)
 {
-    const uint32_t n = read_count(buf_data(out));
-
-    assert(n < HASH_VALUE_MAX);
     add(out, name);
     add(out, value);
-    write_count(buf_data(out), n + 1);
+    count(out, 1);
+}
+
+void hash_value_add_run(struct buf *out, struct slice fields, size_t n)
+{
+    buf_append_slice(out, fields);
+    count(out, n);
 }

@@ -52,5 +52,7 @@ bool hash_value_is_valid(struct slice hash);
  * (buf_try_reserve()), and no name comes twice. */
 void hash_value_begin(struct buf *out);
 void hash_value_add(struct buf *out, struct slice name, struct slice value);
+/* Adds 'n' fields of another hash as they stand there, one behind the other. */
+void hash_value_add_run(struct buf *out, struct slice fields, size_t n);
 
 #endif
