@@ -342,7 +342,7 @@ static void test_a_large_column_is_not_answered_without_limit(void **state)
     assert_string_equal(
         fake_client_take(c, fake_client_begin(c, words)),
         "-ERR the value is larger than the server accepts: ask for fewer "
-        "columns at once\r\n");
+        "fields at once\r\n");
     free(title);
 }
 

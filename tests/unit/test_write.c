@@ -160,7 +160,6 @@ static void test_a_write_that_makes_no_sense_is_refused(void **state)
     assert_memory_equal(CALL(c, "SET", "book:x", "{}"), "-ERR ", 5);
     assert_memory_equal(CALL(c, "SET", "book:3", OLD_BOOK, "EX", "9"), "-ERR ",
                         5);
-    assert_memory_equal(CALL(c, "HSET", "k", "a", "b"), "-ERR ", 5);
     assert_int_equal(fake_store_calls(c->f->fake, FAKE_APPLY), 0);
 }
 
