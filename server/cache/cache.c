@@ -109,7 +109,15 @@ bool cache_get(struct cache *cache, struct slice key, uint64_t hash,
 {
     const struct key k = key_of(cache, key, hash);
 
-    return shard_get(shard_of(cache, hash), &k, wall_ms, copy, out);
+    return shard_get(shard_of(cache, hash), &k, wall_ms, copy, out, true);
+}
+
+bool cache_peek(struct cache *cache, struct slice key, uint64_t hash,
+                int64_t wall_ms, struct copy *copy, struct buf *out)
+{
+    const struct key k = key_of(cache, key, hash);
+
+    return shard_get(shard_of(cache, hash), &k, wall_ms, copy, out, false);
 }
 
 /* Evicts from all shards in turn while the budget is exceeded, up to 'max'

@@ -80,6 +80,10 @@ void cache_free(struct cache *cache);
 NODISCARD
 bool cache_get(struct cache *cache, struct slice key, uint64_t hash,
                int64_t wall_ms, struct copy *copy, struct buf *out);
+/* The same, but the copy is not more likely to be kept for it. */
+NODISCARD
+bool cache_peek(struct cache *cache, struct slice key, uint64_t hash,
+                int64_t wall_ms, struct copy *copy, struct buf *out);
 
 /* Stores a copy of 'bytes' under 'key', in place of what was there, evicting
  * others if memory demands it.  Gives the copy its version and returns it in

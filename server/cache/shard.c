@@ -90,7 +90,7 @@ void shard_destroy(struct shard *s) NO_THREAD_SAFETY_ANALYSIS
 /* ---- one key ---- */
 
 bool shard_get(struct shard *s, const struct key *key, int64_t wall_ms,
-               struct copy *copy, struct buf *out)
+               struct copy *copy, struct buf *out, bool visit)
 {
     bool found = false;
 
@@ -99,7 +99,9 @@ bool shard_get(struct shard *s, const struct key *key, int64_t wall_ms,
     if (e != NULL && !e->hidden && !entry_expired(e, wall_ms)) {
         found = out == NULL || buf_try_append_slice(out, entry_value(e));
         if (found) {
-            policy_visit(e);
+            if (visit) {
+                policy_visit(e);
+            }
             *copy = entry_copy(e);
         }
     }

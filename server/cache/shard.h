@@ -46,10 +46,10 @@ void shard_init(struct shard *s, struct budget *budget,
                 _Atomic uint64_t *version, size_t n_shards);
 void shard_destroy(struct shard *s);
 
-/* As cache_get(). */
+/* As cache_get(), or without 'visit' as cache_peek(). */
 NODISCARD
 bool shard_get(struct shard *s, const struct key *key, int64_t wall_ms,
-               struct copy *copy, struct buf *out);
+               struct copy *copy, struct buf *out, bool visit);
 
 /* Puts 'e', which becomes the shard's, in place of what 'key' had, and evicts
  * others if the budget says so.  The version goes to '*version'.  False when

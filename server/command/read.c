@@ -4,6 +4,7 @@
 #include "common/mem.h"
 #include "server/command/parts.h"
 #include "server/command/read_group.h"
+#include "server/lookup/freshness.h"
 #include "server/command/tracking.h"
 
 /* ---- one key ---- */
@@ -37,6 +38,20 @@ static void cancel_one(struct request *request)
     request_finish(request);
 }
 
+/* CLIENT UNBLOCK, of a read that says itself how long it waits. */
+static void unblock_one(struct request *request, bool with_error)
+{
+    lookup_cancel(request->state);
+    request->state = NULL;
+    if (with_error) {
+        reply_error(&request->reply,
+                    "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+    } else {
+        reply_err(&request->reply, ERR_STORE_TIMEOUT, NULL);
+    }
+    request_finish(request);
+}
+
 enum command_status read_key(struct request *request, struct slice key,
                              request_answer_fn *on_answer)
 {
@@ -48,10 +63,12 @@ enum command_status read_key_within(struct request *request, struct slice key,
                                     request_answer_fn *on_answer)
 {
     struct client *client = request->client;
-    const struct lookup_caller caller = {.home = client->home,
-                                         .done = on_done,
-                                         .arg = request,
-                                         .start_us = request->start_us};
+    const struct lookup_caller caller = {
+        .home = client->home,
+        .done = on_done,
+        .arg = request,
+        .start_us = request->start_us,
+        .no_touch = client_has_flag(client, CLIENT_NO_TOUCH)};
     struct answer answer;
 
     if (request->execution != NULL) {
@@ -70,6 +87,9 @@ enum command_status read_key_within(struct request *request, struct slice key,
     request_keep_args(request);
     request->state = pending;
     request->on_cancel = cancel_one;
+    if (bounds != NULL && bounds->wait_us != FRESHNESS_NO_BOUND) {
+        request->on_unblock = unblock_one;
+    }
     return COMMAND_PENDING;
 }
 
@@ -218,10 +238,12 @@ enum command_status read_keys(struct request *request, const struct slice *keys,
     }
     for (size_t i = 0; i < n; i++) {
         struct item *item = &g->items[i];
-        const struct lookup_caller caller = {.home = client->home,
-                                             .done = on_item_done,
-                                             .arg = item,
-                                             .start_us = request->start_us};
+        const struct lookup_caller caller = {
+            .home = client->home,
+            .done = on_item_done,
+            .arg = item,
+            .start_us = request->start_us,
+            .no_touch = client_has_flag(client, CLIENT_NO_TOUCH)};
         *item = (struct item){.gather = g};
         /* Answers of pending ones come by the loop, not before we return. */
         item->pending = lookup_get(client->server->lookup, keys[i], NULL,

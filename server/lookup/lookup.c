@@ -44,6 +44,7 @@ struct question {
     int64_t start_us;
     int64_t wait_us;
     uint64_t min_version;
+    bool no_touch;
     /* Read once: CONFIG SET may change them meanwhile. */
     enum race race;
     struct freshness_rules rules;
@@ -391,8 +392,8 @@ static void probe_cache(const struct question *q, struct buf *scratch,
     const size_t begin = scratch->size;
 
     *probe = (struct probe){.freshness = COPY_OLD};
-    probe->there = cache_get(q->lookup->parts.cache, q->key, q->hash, 0,
-                             &probe->copy, scratch);
+    probe->there = (q->no_touch ? cache_peek : cache_get)(
+        q->lookup->parts.cache, q->key, q->hash, 0, &probe->copy, scratch);
     if (probe->there) {
         apply_expiry(&probe->copy);
         probe->bytes =
@@ -552,6 +553,7 @@ struct pending_lookup *lookup_get(struct lookup *lookup, struct slice key,
     if (bounds != NULL) {
         apply_bounds(&q, bounds);
     }
+    q.no_touch = caller->no_touch;
     *answer = (struct answer){0};
     for (unsigned tries = 1; again; tries++) {
         struct probe probe;

@@ -88,6 +88,7 @@ struct lookup_caller {
     lookup_done_fn *done; /* … unless lookup_cancel() came first. */
     void *arg;
     int64_t start_us; /* clock_now_us() when the request was read. */
+    bool no_touch;    /* A copy is not more likely to be kept for it. */
 };
 
 /* What one request asks beyond the configuration; it can tighten, not loosen.

@@ -130,7 +130,7 @@ void lookup_why(struct lookup *lookup, struct slice key, struct why *why)
     why->has_flight =
         flights_view(lookup_flights(lookup), key, hash, &why->flight);
     why->has_copy =
-        cache_get(parts->cache, key, hash, clock_wall_ms(), &why->copy, NULL);
+        cache_peek(parts->cache, key, hash, clock_wall_ms(), &why->copy, NULL);
     if (!why->has_copy) {
         judge_absence(why, parts, id);
         return;

@@ -380,6 +380,27 @@ test_unblock_of_who_does_not_wait() {
     both 'CLIENT UNBLOCK 1 ERROR x' "-ERR unknown subcommand or wrong number of arguments for 'UNBLOCK'. Try CLIENT HELP.|"
 }
 
+test_unblock_ends_a_read_that_says_how_long_it_waits() {
+    start_bookd --store-hang yes
+    dial
+    local id
+    id=$(my_id)
+    say 'BOOK.GET book:3 WAIT 1000000\r\n'
+    until_true is_at "$id" pending 1
+    expect 1 cli CLIENT UNBLOCK "$id" ERROR
+    expect '-UNBLOCKED client unblocked via CLIENT UNBLOCK' hear
+    expect 0 cli CLIENT UNBLOCK "$id"
+    say 'BOOK.GET book:3 WAIT 1000000\r\nPING\r\n'
+    until_true is_at "$id" pending 1
+    expect 1 cli CLIENT UNBLOCK "$id"
+    expect_like '-STORETIMEOUT *' hear
+    expect +PONG hear
+    say 'GET book:3\r\n'
+    until_true is_at "$id" pending 1
+    expect 0 cli CLIENT UNBLOCK "$id"
+    cli CONFIG SET store-hang no >/dev/null
+}
+
 # ---- MONITOR ----
 
 # The next line of MONITOR from the first word of the command on.

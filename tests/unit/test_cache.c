@@ -284,6 +284,26 @@ static void test_a_large_value_fits_whatever_the_number_of_shards(void **state)
     cache_free(c);
 }
 
+static void test_a_look_without_trace_does_not_keep_a_copy(void **state)
+{
+    (void)state;
+    struct cache *const c = cache_of(1, MB);
+    const struct slice key = SLICE("seen");
+    struct copy copy;
+    (void)put(c, "read", (struct copy){.kind = COPY_STRING});
+    (void)put(c, "seen", (struct copy){.kind = COPY_STRING});
+
+    for (int i = 0; i < 3; i++) {
+        assert_true(has(c, "read"));
+        assert_true(cache_peek(c, key, hash_bytes(key), 0, &copy, NULL));
+    }
+    fill(c, "other", 20000, (struct copy){.kind = COPY_STRING});
+
+    assert_true(has(c, "read"));
+    assert_false(has(c, "seen"));
+    cache_free(c);
+}
+
 static void test_what_is_larger_than_the_limit_is_not_kept(void **state)
 {
     (void)state;
@@ -775,6 +795,7 @@ int main(void)
         cmocka_unit_test(test_a_hit_without_room_for_its_bytes_is_a_miss),
         cmocka_unit_test(test_the_limit_holds_after_every_put),
         cmocka_unit_test(test_a_large_value_fits_whatever_the_number_of_shards),
+        cmocka_unit_test(test_a_look_without_trace_does_not_keep_a_copy),
         cmocka_unit_test(test_what_is_larger_than_the_limit_is_not_kept),
         cmocka_unit_test(test_the_dirty_stay_and_the_memory_only_go),
         cmocka_unit_test(test_a_clear_leaves_the_dirty_and_nothing_else),

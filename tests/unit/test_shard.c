@@ -79,7 +79,7 @@ static bool has(struct shard *s, int i, int64_t wall_ms)
     const struct key key = key_of(&i);
     struct copy copy;
 
-    return shard_get(s, &key, wall_ms, &copy, NULL);
+    return shard_get(s, &key, wall_ms, &copy, NULL, true);
 }
 
 static struct cache_usage usage_of(struct shard *s)
@@ -104,7 +104,7 @@ static void test_a_put_can_be_read_back(void **state)
 
     put(s, i, copy);
     buf_append_string(&out, "before ");
-    assert_true(shard_get(s, &key, 99, &copy, &out));
+    assert_true(shard_get(s, &key, 99, &copy, &out, true));
 
     assert_true(slice_equal(buf_slice(&out), SLICE("before some value")));
     assert_int_equal(copy.kind, COPY_RECORD);
