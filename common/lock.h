@@ -64,6 +64,7 @@
 /* Outermost first: while holding one, only those further down may be taken. */
 enum lock_rank {
     LOCK_CLIENTS, /* server/command/clients: the list of connections. */
+    LOCK_ACL,     /* server/command/acl: the users. */
     LOCK_CONFIG,  /* server/admin/config: directives that are strings. */
     LOCK_FLIGHT,  /* server/lookup/flight: one shard of flights. */
     LOCK_WATCH,   /* server/lookup/watch: the keys of WATCH. */

@@ -5,6 +5,7 @@ _bookd() {
     --protected-mode) words='yes no' ;;
     --loglevel) words='debug info notice warn error' ;;
     --enable-debug-command) words='no local yes' ;;
+    --acl-pubsub-default) words='resetchannels allchannels' ;;
     --seed-books) words='yes no' ;;
     --store-durability) words='full normal' ;;
     --store-hang) words='yes no' ;;
@@ -45,6 +46,11 @@ _bookd() {
         --loglevel
         --shutdown-timeout
         --enable-debug-command
+        --requirepass
+        --user
+        --aclfile
+        --acl-pubsub-default
+        --acllog-max-len
         --store
         --table
         --seed-books

@@ -11,6 +11,7 @@
 #include "common/log.h"
 #include "server/admin/config.h"
 #include "server/admin/config_tables.h"
+#include "server/command/acl.h"
 #include "server/command/command.h"
 #include "server/command/info.h"
 #include "server/manual.h"
@@ -106,6 +107,10 @@ static int check_config(int argc, char **argv)
     enum err err = config_load(config, argv[2], false, &detail);
     if (err == ERR_OK) {
         err = make_tables(config, &tables, &detail);
+    }
+    if (err == ERR_OK) {
+        command_init();
+        err = acl_check_config(config, &detail);
     }
     mapping_set_free(tables);
     config_free(config);

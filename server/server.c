@@ -12,6 +12,7 @@
 #include "server/admin/rates.h"
 #include "server/admin/stats.h"
 #include "server/cache/cache.h"
+#include "server/command/acl.h"
 #include "server/command/client_memory.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
@@ -111,6 +112,16 @@ static void apply_negative_memory(void *arg)
     cache_set_negative_share(
         run->server.cache,
         config_number(run->server.config, CONFIG_negative_memory));
+}
+
+static void apply_requirepass(void *arg)
+{
+    struct running *run = arg;
+    struct buf password = {0};
+
+    config_string(run->server.config, CONFIG_requirepass, &password);
+    acl_set_default_password(run->server.acl, buf_slice(&password));
+    buf_destroy(&password);
 }
 
 /* One event, one line: 'detail' has a line for each complaint. */
@@ -398,6 +409,7 @@ static void build_cache(struct running *run)
     server->slowlog = slowlog_new();
     server->client_memory = client_memory_new();
     server->pause = pause_new();
+    server->acl = acl_new(server->config);
 }
 
 /* What others change must be known before anything is cached. */
@@ -476,6 +488,9 @@ static enum err build(struct running *run, struct buf *detail)
     }
     if (err == ERR_OK) {
         build_cache(run);
+        err = acl_load_configured(run->server.acl, detail);
+    }
+    if (err == ERR_OK) {
         err = watch_store(run, detail);
     }
     if (err == ERR_OK) {
@@ -493,6 +508,7 @@ static enum err build(struct running *run, struct buf *detail)
     config_on_change(config, CONFIG_loglevel, apply_loglevel, config);
     config_on_change(config, CONFIG_latency_monitor_threshold,
                      apply_latency_threshold, config);
+    config_on_change(config, CONFIG_requirepass, apply_requirepass, run);
     config_on_change(config, CONFIG_maxmemory, apply_maxmemory, run);
     config_on_change(config, CONFIG_maxmemory, apply_maxmemory_clients, run);
     config_on_change(config, CONFIG_maxmemory_clients, apply_maxmemory_clients,
@@ -532,6 +548,7 @@ static enum err tear_down(struct running *run)
     pause_free(server->pause);
     client_memory_free(server->client_memory);
     clients_free(server->clients);
+    acl_free(server->acl);
     lookup_free(server->lookup);
     watches_free(run->watches);
     changes_free(run->changes);

@@ -443,6 +443,16 @@ static void add_tables(struct config_value *value, const char *before)
     config_tables_clear(&entries);
 }
 
+/* Puts 'value', another user, behind those 'before'. */
+static void add_user(struct config_value *value, const char *before)
+{
+    struct buf both = {0};
+    buf_printf(&both, "%s\n%s", before, value->text);
+    config_value_destroy(value);
+    value->text = xslicedup(buf_slice(&both));
+    buf_destroy(&both);
+}
+
 enum err config_batch_add(struct config_batch *batch, enum config_id id,
                           struct slice value, struct buf *detail)
 {
@@ -460,6 +470,10 @@ enum err config_batch_add(struct config_batch *batch, enum config_id id,
         char *sum = config_limits_sum(batch->values[id].text, parsed.text);
         config_value_destroy(&parsed);
         parsed.text = sum;
+    }
+    if (id == CONFIG_user && batch->given[id] && *parsed.text != '\0' &&
+        *batch->values[id].text != '\0') {
+        add_user(&parsed, batch->values[id].text);
     }
     config_value_destroy(&batch->values[id]);
     batch->values[id] = parsed;

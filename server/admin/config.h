@@ -56,7 +56,8 @@ enum config_kind {
     CONFIG_TABLES,      /* Options of single tables; see config_tables.h. */
     CONFIG_PERCENTILES, /* Words, each a number from 0 to 100. */
     CONFIG_EVENTS,      /* Letters, kept as bits; see config_events.h. */
-    CONFIG_LIMITS       /* For classes of clients; see config_limits.h. */
+    CONFIG_LIMITS,      /* For classes of clients; see config_limits.h. */
+    CONFIG_USERS        /* Users with rules, a line each; see acl_file.h. */
 };
 
 /* Values of the choices, in the order of their words in config.def. */
@@ -64,6 +65,7 @@ enum race { RACE_NEVER, RACE_STALE, RACE_ALWAYS };
 enum write_mode { WRITES_THROUGH, WRITES_BEHIND, WRITES_NONE };
 enum durability { DURABILITY_FULL, DURABILITY_NORMAL };
 enum debug_users { DEBUG_NO, DEBUG_LOCAL, DEBUG_YES };
+enum acl_pubsub_default { ACL_PUBSUB_RESETCHANNELS, ACL_PUBSUB_ALLCHANNELS };
 
 /* What notify-keyspace-events tells, and how. */
 enum {

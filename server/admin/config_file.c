@@ -7,7 +7,8 @@
  *     word    =  bare | '"' characters and escapes '"'
  *     escape  =  '\' followed by one of  " \ n r t  or by xHH
  *
- * A '#' begins a comment where a word could begin.
+ * A '#' begins a comment where a word could begin, but not in a line of 'user',
+ * where it begins a password's digest.
  */
 #include "server/admin/config.h"
 
@@ -40,7 +41,7 @@ static void begin_complaint(const struct place *place, struct buf *detail)
 /* The words of one directive's value. */
 struct words {
     struct buf joined; /* With a space between them. */
-    struct buf quoted; /* The same, each in quotes if 'table' wants that. */
+    struct buf quoted; /* The same, each in quotes if it needs them. */
     size_t count;
     size_t start; /* Of the last one in 'joined'. */
 };
@@ -119,7 +120,8 @@ static void complain_count(const struct config_directive *d,
 static bool takes_words(const struct config_directive *d)
 {
     return d->kind == CONFIG_WORDS || d->kind == CONFIG_PERCENTILES ||
-           d->kind == CONFIG_TABLES || d->kind == CONFIG_LIMITS;
+           d->kind == CONFIG_TABLES || d->kind == CONFIG_LIMITS ||
+           d->kind == CONFIG_USERS;
 }
 
 /* Adds "name words" to 'batch', which is for 'c'; false with a complaint in
@@ -131,9 +133,10 @@ static bool add(const struct config *c, struct config_batch *batch,
     const size_t size = detail->size;
     begin_complaint(place, detail);
     const enum config_id id = config_find(name);
-    const struct slice value = id == CONFIG_table && words->count > 1
-                                   ? buf_slice(&words->quoted)
-                                   : buf_slice(&words->joined);
+    const bool is_quoted = (id == CONFIG_table && words->count > 1) ||
+                           (id == CONFIG_user && words->joined.size > 0);
+    const struct slice value =
+        buf_slice(is_quoted ? &words->quoted : &words->joined);
     if (id == CONFIG_COUNT) {
         complain_unknown(name, place, detail);
     } else if (words->count != 1 &&
@@ -151,13 +154,13 @@ static bool add(const struct config *c, struct config_batch *batch,
 /* ---- files ---- */
 
 /* Splits the value part of a line.  Returns what is wrong with it, or NULL. */
-static const char *split(const char *p, struct words *words)
+static const char *split(const char *p, bool has_comments, struct words *words)
 {
     for (;;) {
         while (config_text_is_space(*p)) {
             p++;
         }
-        if (*p == '\0' || *p == '#') {
+        if (*p == '\0' || (*p == '#' && has_comments)) {
             return NULL;
         }
         words_next(words);
@@ -198,15 +201,15 @@ static bool load_line(const struct config *c, struct config_batch *batch,
     while (*end != '\0' && !config_text_is_space(*end)) {
         end++;
     }
+    const struct slice name = slice_make(line, (size_t)(end - line));
     words_clear(words);
-    const char *wrong = split(end, words);
+    const char *wrong = split(end, config_find(name) != CONFIG_user, words);
     if (wrong != NULL) {
         begin_complaint(place, detail);
         buf_printf(detail, "%s\n", wrong);
         return false;
     }
-    return add(c, batch, slice_make(line, (size_t)(end - line)), words, place,
-               detail);
+    return add(c, batch, name, words, place, detail);
 }
 
 /* All lines of 'text'. */
@@ -293,7 +296,12 @@ static void prepare_reload(const struct config *c, struct config_batch *batch,
             continue;
         }
         struct config_value now = config_value_now(c, id);
-        if (!config_value_equal(&now, &batch->values[id])) {
+        if (!config_value_equal(&now, &batch->values[id]) &&
+            d->kind == CONFIG_USERS) {
+            /* It has passwords in it, which belong in no log. */
+            buf_printf(detail, "%s: %s stays as it is until a restart\n", path,
+                       d->name);
+        } else if (!config_value_equal(&now, &batch->values[id])) {
             struct buf text = {0};
             config_value_format(d, &now, &text);
             buf_printf(detail, "%s: %s stays ", path, d->name);

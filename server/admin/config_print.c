@@ -239,6 +239,21 @@ static size_t append_tables(const struct config *c, enum config_id id,
     return count;
 }
 
+/* A line for each user. */
+static void print_users(const struct config *c, enum config_id id,
+                        struct buf *out)
+{
+    const char *name = config_directives[id].name;
+    struct buf text = {0};
+    config_format(c, id, &text);
+    for (const char *entry = buf_string(&text); *entry != '\0';) {
+        const size_t size = strcspn(entry, "\n");
+        buf_printf(out, "%s %.*s\n", name, (int)size, entry);
+        entry += size + (entry[size] == '\n');
+    }
+    buf_destroy(&text);
+}
+
 void config_print_lines(const struct config *c, enum config_id id,
                         struct buf *out)
 {
@@ -246,6 +261,10 @@ void config_print_lines(const struct config *c, enum config_id id,
 
     if (d->kind == CONFIG_TABLES) {
         (void)append_tables(c, id, out);
+        return;
+    }
+    if (d->kind == CONFIG_USERS && !is_default(c, id)) {
+        print_users(c, id, out);
         return;
     }
     buf_printf(out, "%s ", d->name);

@@ -86,7 +86,8 @@ static void rewrite_line(struct rewrite *w, struct slice line)
         return;
     }
     if (!w->written[id]) {
-        const size_t comment = comment_of(line);
+        /* In a line of 'user' there is none. */
+        const size_t comment = id == CONFIG_user ? line.size : comment_of(line);
         write_lines(w, id,
                     slice_make(line.data + comment, line.size - comment));
     }

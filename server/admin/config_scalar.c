@@ -201,6 +201,7 @@ static bool parse(const struct config_directive *d, struct slice text,
     case CONFIG_PERCENTILES:
     case CONFIG_TABLES:
     case CONFIG_LIMITS:
+    case CONFIG_USERS:
         break;
     }
     abort();
@@ -302,6 +303,7 @@ void config_scalar_format(const struct config_directive *d, int64_t number,
     case CONFIG_PERCENTILES:
     case CONFIG_TABLES:
     case CONFIG_LIMITS:
+    case CONFIG_USERS:
         break;
     }
     abort();

@@ -211,6 +211,9 @@ void config_text_describe(const struct config_directive *d, struct buf *out)
                                "pubsub), each with two sizes and a number of "
                                "seconds");
         return;
+    case CONFIG_USERS:
+        buf_append_string(out, "a user's name and rules, as of ACL SETUSER");
+        return;
     }
     abort();
 }
@@ -256,6 +259,7 @@ void config_text_placeholder(const struct config_directive *d, struct buf *out)
     case CONFIG_PERCENTILES:
     case CONFIG_TABLES:
     case CONFIG_LIMITS:
+    case CONFIG_USERS:
         buf_append_string(out, d->choices);
         return;
     }

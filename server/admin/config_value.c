@@ -25,7 +25,7 @@ bool config_value_is_text(const struct config_directive *d)
 {
     return d->kind == CONFIG_STRING || d->kind == CONFIG_WORDS ||
            d->kind == CONFIG_PERCENTILES || d->kind == CONFIG_TABLES ||
-           d->kind == CONFIG_LIMITS;
+           d->kind == CONFIG_LIMITS || d->kind == CONFIG_USERS;
 }
 
 bool config_value_equal(const struct config_value *a,

@@ -36,6 +36,7 @@ struct request;
 struct server;
 struct tracker;
 struct transaction;
+struct user;
 
 /* Room for "[v6]:port", or for the path of a unix socket. */
 #define CLIENT_ADDRESS_SIZE 128
@@ -83,6 +84,11 @@ struct client {
 
     struct tracker *tracker; /* Of CLIENT TRACKING, tracking.h; NULL: off. */
 
+    /* Who it is, and what was found of that when (a generation of acl.h). */
+    bool authenticated;  /* It gave a password, or needed none. */
+    uint64_t trusted_in; /* It may do everything; 0: it may not. */
+    uint64_t looked_in;  /* 'user' was up to date; 0: never. */
+
     /* Shown by CLIENT LIST; written on the loop, read anywhere, relaxed. */
     _Atomic unsigned flags; /* CLIENT_…; client_set_flag(). */
     _Atomic int64_t last_active_us;
@@ -117,6 +123,7 @@ struct client {
     LIST_ENTRY(client) same_size;
 
     /* Guarded by the lock of clients.c. */
+    struct user *user;  /* A reference; read on the loop without the lock. */
     char *name;         /* Owned; NULL: none. */
     char *library_name; /* CLIENT SETINFO lib-name. */
     char *library_version;

@@ -7,6 +7,7 @@
 #include "common/task.h"
 #include "server/command/command.h"
 #include "server/command/transaction.h"
+#include "server/command/user.h"
 
 #include <assert.h>
 
@@ -82,6 +83,8 @@ void clients_remove(struct clients *clients, struct client *client)
     free(client->name);
     free(client->library_name);
     free(client->library_version);
+    user_unref(client->user);
+    client->user = NULL;
 }
 
 size_t clients_count(struct clients *clients)
@@ -163,6 +166,18 @@ void clients_set_name(struct clients *clients, char **which, struct slice name)
     free(old);
 }
 
+void clients_set_user(struct clients *clients, struct client *client,
+                      struct user *user)
+{
+    mutex_lock(&clients->lock);
+    struct user *old = client->user;
+    client->user = user;
+    mutex_unlock(&clients->lock);
+    user_unref(old);
+}
+
+/* ---- in words ---- */
+
 /* The two are stored one after the other, so their difference may be off. */
 static size_t free_bytes(size_t capacity, size_t used)
 {
@@ -224,12 +239,6 @@ static const char *events_of(const struct client *c)
     return reads && writes ? "rw" : reads ? "r" : writes ? "w" : "";
 }
 
-static const char *user_of(const struct client *c)
-{
-    (void)c;
-    return "default"; /* There is no other. */
-}
-
 /* The lock is held: names do not change.  Source: the fields of CLIENT LIST
  * in Redis 7.2, and its 'watch' of 7.4. */
 static void describe(struct client *c, int64_t now_us, struct buf *out)
@@ -261,7 +270,7 @@ static void describe(struct client *c, int64_t now_us, struct buf *out)
                command != NULL ? command->name : "NULL");
     buf_printf(
         out, "user=%s redir=%lld resp=%d lib-name=%s lib-ver=%s pending=%zu\n",
-        user_of(c),
+        c->user->name,
         client_has_flag(c, CLIENT_TRACKS) ? (long long)SHOWN(shown_redirect)
                                           : -1LL,
         SHOWN(shown_protocol), or_empty(c->library_name),
@@ -297,7 +306,7 @@ static bool matches(const struct client *c, const struct client_filter *f,
            (f->type == CLIENT_TYPE_ANY || f->type == type_of(c)) &&
            is_named(f->address, c->address) &&
            is_named(f->local_address, c->local_address) &&
-           is_named(f->user, user_of(c)) &&
+           is_named(f->user, c->user->name) &&
            now_us - c->created_us >= f->min_age_us;
 }
 

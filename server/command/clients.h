@@ -50,6 +50,11 @@ struct clients_usage clients_usage(struct clients *clients);
  * slice removes it. */
 void clients_set_name(struct clients *clients, char **which, struct slice name);
 
+/* Makes 'user', whose reference it takes, that of 'client', which may not be
+ * in yet.  Thread: the loop of the client. */
+void clients_set_user(struct clients *clients, struct client *client,
+                      struct user *user);
+
 /* ---- which ---- */
 
 enum client_type { /* As CLIENT LIST TYPE has them. */

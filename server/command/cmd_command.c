@@ -169,18 +169,6 @@ static bool passes(const struct filter *filter, const struct command *c)
                : (c->categories & filter->categories) != 0;
 }
 
-/* The category called 'name'; none for a name that is unknown. */
-static unsigned category_by_name(struct slice name)
-{
-    for (size_t i = 0; i < COMMAND_CATEGORIES; i++) {
-        if (slice_equal_nocase(
-                name, slice_from_string(command_category_names[i] + 1))) {
-            return 1U << i;
-        }
-    }
-    return 0;
-}
-
 enum command_status cmd_command_list(struct request *r)
 {
     struct filter filter = {.categories = ~0U};
@@ -190,7 +178,7 @@ enum command_status cmd_command_list(struct request *r)
     if (has_filter && arg_is(r, 3, "MODULE")) {
         filter.modules = true;
     } else if (has_filter && arg_is(r, 3, "ACLCAT")) {
-        filter.categories = category_by_name(r->argv[4]);
+        filter.categories = command_category(r->argv[4]);
     } else if (has_filter && arg_is(r, 3, "PATTERN")) {
         filter.pattern = r->argv[4];
     } else if (r->argc != 2) {
@@ -222,7 +210,7 @@ static bool find_keys(struct request *r, struct request *inner,
 
     inner->argv = r->argv + 2;
     inner->argc = r->argc - 2;
-    command_find(inner);
+    inner->command = command_of_words(inner->argv, inner->argc);
     if (inner->command == NULL) {
         error = "ERR Invalid command specified";
     } else if (inner->command->first_key == 0 ||

@@ -7,15 +7,23 @@
 #include "common/log.h"
 #include "server/admin/config.h"
 #include "server/command/account.h"
+#include "server/command/acl.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
 
 #include <inttypes.h>
 
-/* True if one of the patterns from argument 2 on matches. */
-static bool is_asked(const struct request *r, const char *name)
+/* True if one of the patterns from argument 2 on matches.  Users are shown by
+ * ACL LIST, without passwords. */
+static bool is_asked(const struct request *r,
+                     const struct config_directive *directive)
 {
+    const char *name = directive->name;
+
+    if (directive->kind == CONFIG_USERS) {
+        return false;
+    }
     for (size_t i = 2; i < r->argc; i++) {
         if (glob_match(r->argv[i], slice_from_string(name), true)) {
             return true;
@@ -31,11 +39,11 @@ enum command_status cmd_config_get(struct request *r)
     size_t n = 0;
 
     for (size_t id = 0; id < CONFIG_COUNT; id++) {
-        n += is_asked(r, config_directives[id].name);
+        n += is_asked(r, &config_directives[id]);
     }
     reply_map(&r->reply, n);
     for (size_t id = 0; id < CONFIG_COUNT; id++) {
-        if (!is_asked(r, config_directives[id].name)) {
+        if (!is_asked(r, &config_directives[id])) {
             continue;
         }
         buf_clear(&value);
@@ -160,6 +168,7 @@ enum command_status cmd_config_rewrite(struct request *r)
                                "file");
         return COMMAND_DONE;
     }
+    acl_tell_config(server->acl, server->config);
     if (config_rewrite(server->config, server->config_path, &detail) ==
         ERR_OK) {
         log_info("config: rewritten path=%s", server->config_path);

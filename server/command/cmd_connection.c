@@ -2,6 +2,7 @@
 /*
  * PING ECHO HELLO QUIT RESET SELECT: about the connection itself.
  */
+#include "server/command/acl.h"
 #include "server/command/args.h"
 #include "server/command/clients.h"
 #include "server/command/handlers.h"
@@ -49,11 +50,8 @@ static bool hello_options(struct request *r, struct slice *name)
 {
     for (size_t i = 2; i < r->argc; i++) {
         if (arg_is(r, i, "AUTH") && i + 2 < r->argc) {
-            /* There are no passwords yet; the one user takes any, as Redis'
-             * does while it has none. */
-            if (!slice_equal(r->argv[i + 1], SLICE("default"))) {
-                reply_error(&r->reply, "WRONGPASS invalid username-password "
-                                       "pair or user is disabled.");
+            if (!acl_login(r, r->argv[i + 1], r->argv[i + 2])) {
+                reply_error(&r->reply, ACL_WRONGPASS);
                 return false;
             }
             i += 2;
@@ -89,6 +87,14 @@ enum command_status cmd_hello(struct request *r)
         return COMMAND_DONE;
     }
     if (!hello_options(r, &name)) {
+        return COMMAND_DONE;
+    }
+    if (!client->authenticated) {
+        reply_error(reply,
+                    "NOAUTH HELLO must be called with the client already "
+                    "authenticated, otherwise the HELLO AUTH <user> <pass> "
+                    "option can be used to authenticate the client and select "
+                    "the RESP protocol version at the same time");
         return COMMAND_DONE;
     }
     if (name.data != NULL) {
@@ -131,6 +137,7 @@ enum command_status cmd_reset(struct request *r)
     client_set_flag(r->client, CLIENT_NO_TOUCH, false);
     r->client->replies = REPLIES_SENT;
     set_protocol(r, 2);
+    acl_welcome(r->client);
     reply_simple(&r->reply, "RESET");
     return COMMAND_DONE;
 }

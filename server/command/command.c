@@ -42,6 +42,28 @@ const char *const command_category_names[COMMAND_CATEGORIES] = {
 #undef CATEGORY
 };
 
+unsigned command_category(struct slice name)
+{
+    for (size_t i = 0; i < COMMAND_CATEGORIES; i++) {
+        if (slice_equal_nocase(
+                name, slice_from_string(command_category_names[i] + 1))) {
+            return 1U << i;
+        }
+    }
+    return 0;
+}
+
+/* Nobody could say who may run a command of which this is not known. */
+#define COMMAND(name, handler, arity, flags, first, last, step, keys, class, \
+                categories, ...)                                             \
+    _Static_assert(((categories) & (CAT_FAST | CAT_SLOW)) == CAT_FAST ||     \
+                       ((categories) & (CAT_FAST | CAT_SLOW)) == CAT_SLOW,   \
+                   name " is neither @fast nor @slow, or both");             \
+    _Static_assert(((first) == 0) == ((keys) == 0),                          \
+                   name ": where its keys are, or what is done to them?");
+#include "server/command/commands.def"
+#undef COMMAND
+
 /* An open-addressed index of names: a power of two, at most a quarter full. */
 #define INDEX_SIZE 2048
 #define NAME_SIZE_MAX 64 /* Longer than every name in the table. */
@@ -141,15 +163,13 @@ bool command_writes(const struct command *command)
            command->run == cmd_spublish;
 }
 
-void command_find(struct request *request)
+const struct command *command_of_words(const struct slice *words, size_t n)
 {
-    const struct command *found = command_by_word(request->argv[0]);
+    const struct command *found = command_by_word(words[0]);
 
-    if (found != NULL && request->argc > 1 && command_has_children(found)) {
-        found = child(found, request->argv[1]);
-    }
-    request->command = found;
-    request->class = found != NULL ? found->class : REQUEST_ALONE;
+    return found != NULL && n > 1 && command_has_children(found)
+               ? child(found, words[1])
+               : found;
 }
 
 struct key_places command_keys(const struct request *request)

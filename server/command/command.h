@@ -48,6 +48,9 @@ enum {
 #undef CATEGORY
 };
 extern const char *const command_category_names[COMMAND_CATEGORIES];
+/* The category of this name, without the '@', in any case; 0 if there is none.
+ */
+unsigned command_category(struct slice name);
 
 /* What a command does to its keys, as the key specifications of COMMAND INFO
  * name it: one of the first four, and then perhaps more; or KEY_NOT_KEY. */
@@ -98,6 +101,10 @@ const struct command *command_by_name(struct slice name);
 /* The command that is called by this one word: "client|list" is none. */
 const struct command *command_by_word(struct slice word);
 
+/* The command that the words, at least one, ask for; NULL if there is none, or
+ * no such subcommand. */
+const struct command *command_of_words(const struct slice *words, size_t n);
+
 /* True if 'command' is "parent|child" of 'parent'. */
 bool command_is_child(const struct command *command,
                       const struct command *parent);
@@ -116,11 +123,6 @@ static inline bool command_arity_fits(const struct command *command,
 /* Does it change something, or tell others something?  Source: what Redis would
  * send on to replicas. */
 bool command_writes(const struct command *command);
-
-/* Looks the command of request->argv up and sets request->command (NULL if
- * there is none, or no such subcommand) and request->class.  Does not run it.
- * Thread: the loop. */
-void command_find(struct request *request);
 
 /* Which arguments of a request are keys: 'first', 'first' + 'step', … below
  * 'end'; none if 'first' is not below 'end'.  What is KEY_NOT_KEY is none. */

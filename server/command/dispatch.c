@@ -3,12 +3,22 @@
 
 #include "common/log.h"
 #include "server/command/account.h"
+#include "server/command/acl.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/monitor.h"
 #include "server/command/pause.h"
 #include "server/command/tracking.h"
 #include "server/command/transaction.h"
+
+void command_find(struct request *request)
+{
+    const struct command *found =
+        command_of_words(request->argv, request->argc);
+
+    request->command = found;
+    request->class = found != NULL ? found->class : REQUEST_ALONE;
+}
 
 static void reply_unknown(struct request *request)
 {
@@ -64,6 +74,14 @@ static bool ends_queue(const struct command *command)
            command->run == cmd_quit || command->run == cmd_reset;
 }
 
+/* An EXEC that cannot be carried out ends the transaction, as in Redis. */
+static void refuse_exec(struct request *request, const char *why)
+{
+    transaction_end(request->client);
+    reply_errorf(&request->reply,
+                 "EXECABORT Transaction discarded because of: %s", why);
+}
+
 static enum command_status refuse(struct request *request)
 {
     transaction_fail(request->client);
@@ -74,12 +92,28 @@ static enum command_status refuse(struct request *request)
     if (request->command->run != cmd_exec) {
         return done_wrong_count(request);
     }
-    /* As in Redis, even this ends the transaction. */
-    transaction_end(request->client);
-    reply_error(&request->reply,
-                "EXECABORT Transaction discarded because of: wrong number of "
-                "arguments for 'exec' command");
+    refuse_exec(request, "wrong number of arguments for 'exec' command");
     return COMMAND_DONE;
+}
+
+/* May the client's user do this?  If not, it has been answered. */
+static bool admit(struct request *request)
+{
+    struct buf why = {0};
+    const enum acl_answer answer = acl_admit(request, &why);
+
+    if (answer == ACL_GONE) {
+        request->client->close_after_reply = true;
+    } else if (answer == ACL_REFUSED) {
+        transaction_fail(request->client);
+        if (request->command->run == cmd_exec) {
+            refuse_exec(request, buf_string(&why));
+        } else {
+            reply_error(&request->reply, buf_string(&why));
+        }
+    }
+    buf_destroy(&why);
+    return answer == ACL_ADMITTED;
 }
 
 static enum command_status queue(struct request *request)
@@ -141,6 +175,9 @@ static enum command_status run(struct request *request)
     atomic_store_explicit(&client->last_command, command, memory_order_relaxed);
     if (!command_arity_fits(command, request->argc)) {
         return refuse(request);
+    }
+    if (!acl_is_trusted(client) && !admit(request)) {
+        return COMMAND_DONE;
     }
     if (transaction_is_open(client) && !ends_queue(command)) {
         return queue(request);

@@ -3,6 +3,7 @@
 
 #include "common/mem.h"
 #include "server/command/account.h"
+#include "server/command/acl.h"
 #include "server/command/monitor.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
@@ -86,6 +87,23 @@ static bool touches_keys(const struct command *command)
     return (command->flags & (CMD_READONLY | CMD_WRITE)) != 0;
 }
 
+/* What its user may do can have changed since it was queued. */
+static bool admit(struct request *r)
+{
+    struct buf why = {0};
+    bool admitted = true;
+
+    if (!acl_is_trusted(r->client)) {
+        admitted = acl_admit(r, &why) == ACL_ADMITTED;
+    }
+    if (!admitted) {
+        reply_error(&r->reply, why.size > 0 ? buf_string(&why)
+                                            : "NOPERM the user was deleted");
+    }
+    buf_destroy(&why);
+    return admitted;
+}
+
 static void run(struct execution *x, struct queued *queued)
 {
     struct request *r = &queued->request;
@@ -95,7 +113,7 @@ static void run(struct execution *x, struct queued *queued)
     r->execution = x;
     r->start_us = x->request->start_us;
     r->reply = (struct reply){.out = &r->own, .protocol = r->client->protocol};
-    queued->done = r->command->run(r) == COMMAND_DONE;
+    queued->done = !admit(r) || r->command->run(r) == COMMAND_DONE;
 }
 
 /* ---- the reply ---- */

@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct acl;
 struct cache;
 struct client_memory;
 struct clients;
@@ -36,6 +37,7 @@ struct server {
     struct clients *clients;
     struct client_memory *client_memory;
     struct pause *pause; /* CLIENT PAUSE. */
+    struct acl *acl;
     struct pubsub *pubsub;
     struct tracking *tracking;
     struct slowlog *slowlog;

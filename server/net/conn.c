@@ -16,6 +16,7 @@
 #include "common/mem.h"
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
+#include "server/command/acl.h"
 #include "server/command/client_memory.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
@@ -46,6 +47,9 @@
  * that a few such clients do no harm, large enough for the pipelines of
  * clients that send everything before they read anything. */
 #define OUTPUT_MAX ((size_t)64 << 20)
+
+/* The same for one that has to authenticate first.  Beyond it it is closed. */
+#define OUTPUT_STRANGER_MAX ((int64_t)1 << 20)
 
 /* Redis' limits for an inline command or a length, and on arguments. */
 #define INLINE_MAX ((size_t)64 * 1024)
@@ -128,7 +132,7 @@ static void refuse(int fd, const char *error)
 static bool is_protected(const struct server *server, int fd)
 {
     return config_switch(server->config, CONFIG_protected_mode) &&
-           !socket_is_local(fd);
+           !acl_has_password(server->acl) && !socket_is_local(fd);
 }
 
 void conn_open(struct loop *loop, struct server *server, int fd)
@@ -179,10 +183,12 @@ void conn_open(struct loop *loop, struct server *server, int fd)
         close(fd);
         goto fail;
     }
+    acl_welcome(client);
     /* Last, because from here on other threads see the client. */
     size_t max = (size_t)config_number(server->config, CONFIG_maxclients);
     if (!clients_add(server->clients, client, max)) {
         refuse(fd, "-ERR max number of clients reached\r\n");
+        clients_set_user(server->clients, client, NULL);
         goto fail;
     }
     conn->reading = true;
@@ -304,6 +310,9 @@ void conn_check_owed(struct conn *conn)
             : CONFIG_LIMITS_NORMAL);
     const int64_t owed = (int64_t)owed_bytes(conn);
 
+    if (owed >= OUTPUT_STRANGER_MAX && acl_awaits_login(&conn->client)) {
+        conn->overdrawn = true;
+    }
     if (limit.hard_bytes != 0 && owed >= limit.hard_bytes) {
         conn->overdrawn = true;
     }
@@ -472,7 +481,7 @@ static void protocol_error(struct conn *conn)
 static size_t run_commands(struct conn *conn, struct slice todo)
 {
     const struct config *config = conn->client.server->config;
-    const struct resp_limits limits = {
+    struct resp_limits limits = {
         .max_args = ARGS_MAX,
         .max_bulk_bytes =
             (size_t)config_number(config, CONFIG_proto_max_bulk_len),
@@ -490,6 +499,7 @@ static size_t run_commands(struct conn *conn, struct slice todo)
             conn->unread = true;
             return used;
         }
+        limits.is_stranger = acl_awaits_login(&conn->client);
         switch (resp_parse(&conn->parser, &limits,
                            slice_make(todo.data + used, todo.size - used))) {
         case RESP_COMMAND:

@@ -128,6 +128,9 @@ static enum resp_status take_count(struct resp_parser *p,
         (count > 0 && (uint64_t)count > limits->max_args)) {
         return fail(p, "Protocol error: invalid multibulk length");
     }
+    if (limits->is_stranger && count > RESP_STRANGER_ARGS) {
+        return fail(p, "Protocol error: unauthenticated multibulk length");
+    }
     p->args_left = count > 0 ? (long)count : 0;
     return RESP_COMMAND;
 }
@@ -158,6 +161,9 @@ static enum resp_status take_size(struct resp_parser *p,
     if (!slice_to_int64(slice_make(line.data + 1, line.size - 1), &size) ||
         size < 0 || (uint64_t)size > limits->max_bulk_bytes) {
         return fail(p, "Protocol error: invalid bulk length");
+    }
+    if (limits->is_stranger && (uint64_t)size > RESP_STRANGER_BULK_BYTES) {
+        return fail(p, "Protocol error: unauthenticated bulk length");
     }
     if (p->position > limits->max_command_bytes ||
         (uint64_t)size > limits->max_command_bytes - p->position) {

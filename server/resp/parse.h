@@ -22,11 +22,17 @@
 #include "common/buf.h"
 #include "common/slice.h"
 
+/* What a client may send that has to authenticate first: enough for that.
+ * Source: Redis, where it does so to save its memory from strangers. */
+#define RESP_STRANGER_ARGS 10
+#define RESP_STRANGER_BULK_BYTES ((size_t)16 << 10)
+
 struct resp_limits {
     size_t max_args;         /* Arguments of one command. */
     size_t max_bulk_bytes;   /* Bytes of one argument. */
     size_t max_inline_bytes; /* Bytes of an inline line, or of a length line. */
     size_t max_command_bytes; /* Bytes of one whole command. */
+    bool is_stranger; /* Has not said who it is yet: RESP_STRANGER_… count. */
 };
 
 enum resp_status {

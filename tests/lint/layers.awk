@@ -20,7 +20,7 @@ BEGIN {
 
     # Third-party headers and the files that own them.
     owner["event2?/|evutil|event\\.h"] = "^(server/net/.*\\.c|tests/.*\\.c)$"
-    owner["openssl/"] = "^(server/net/tls\\.c|tests/.*\\.c)$"
+    owner["openssl/"] = "^(server/net/tls\\.c|server/admin/digest\\.c|tests/.*\\.c)$"
     owner["sqlite3"] = "^(server/store/sqlite[^/]*\\.c|tests/.*\\.c)$"
     owner["hiredis/"] = "^(client/session\\.c|tests/.*\\.c)$"
     owner["jemalloc/"] = "^server/admin/(stats|memory)[^/]*\\.c$"

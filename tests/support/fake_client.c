@@ -4,6 +4,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "server/command/acl.h"
 #include "server/command/clients.h"
 #include "server/command/dispatch.h"
 #include "server/command/slowlog.h"
@@ -73,6 +74,7 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
                                 .cache = f->cache,
                                 .lookup = f->lookup,
                                 .clients = clients_new(),
+                                .acl = acl_new(f->config),
                                 .pubsub = pubsub_new(),
                                 .slowlog = slowlog_new(),
                                 .pause = pause_new(),
@@ -96,6 +98,7 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
                                 .on_overrun = on_overrun,
                                 .on_kill = on_kill,
                                 .on_unblock = on_unblock};
+    acl_welcome(&c->client);
     if (!clients_add(c->server.clients, &c->client, 1)) {
         log_fatal("fake_client: refused");
     }
@@ -139,6 +142,7 @@ void fake_client_free(struct fake_client *c)
     clients_remove(c->server.clients, &c->client);
     clients_free(c->server.clients);
     pause_free(c->server.pause);
+    acl_free(c->server.acl);
     pubsub_free(c->server.pubsub);
     slowlog_free(c->server.slowlog);
     tracking_free(c->server.tracking);

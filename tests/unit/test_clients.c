@@ -9,6 +9,7 @@
 #include "common/task.h"
 #include "common/waitgroup.h"
 #include "server/command/command.h"
+#include "server/command/user.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -35,6 +36,7 @@ static int tear_down(void **state)
 static struct client example(void)
 {
     return (struct client){.fd = 9,
+                           .user = user_new_default(1),
                            .protocol = 3,
                            .shown_protocol = 3,
                            .created_us = 990 * SECOND,

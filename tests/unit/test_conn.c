@@ -20,7 +20,7 @@
 #include "common/waitgroup.h"
 #include "server/admin/config.h"
 #include "server/admin/stats.h"
-#include "server/command/account.h"
+#include "server/command/acl.h"
 #include "server/command/client_memory.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
@@ -63,12 +63,6 @@ void command_find(struct request *request)
     request->class = slice_equal(name, SLICE("WRITE"))   ? REQUEST_WRITE
                      : slice_equal(name, SLICE("ALONE")) ? REQUEST_ALONE
                                                          : REQUEST_READ;
-}
-
-/* Nobody counts them here. */
-void account_end(const struct request *request)
-{
-    (void)request;
 }
 
 bool command_is_paused(const struct request *request)
@@ -244,6 +238,7 @@ static int setup(void **state)
         .pause = pause_new(),
         .pubsub = pubsub_new(),
     };
+    server.acl = acl_new(server.config);
     held = chan_new(sizeof(struct request *), CHAN_UNBOUNDED);
     cancelled = chan_new(sizeof(struct request *), CHAN_UNBOUNDED);
     ran = chan_new(1, CHAN_UNBOUNDED);
@@ -265,6 +260,7 @@ static int teardown(void **state)
     clients_free(server.clients);
     pause_free(server.pause);
     client_memory_free(server.client_memory);
+    acl_free(server.acl);
     pubsub_free(server.pubsub);
     config_free(server.config);
     return 0;

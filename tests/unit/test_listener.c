@@ -6,7 +6,7 @@
 #include "server/net/listener.h"
 
 #include "server/admin/config.h"
-#include "server/command/account.h"
+#include "server/command/acl.h"
 #include "server/command/client_memory.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
@@ -59,11 +59,6 @@ enum command_status command_run(struct request *request)
     return COMMAND_DONE;
 }
 
-void account_end(const struct request *request)
-{
-    (void)request;
-}
-
 static int setup(void **state)
 {
     (void)state;
@@ -80,6 +75,7 @@ static int setup(void **state)
         .client_memory = client_memory_new(),
         .pause = pause_new(),
     };
+    server.acl = acl_new(server.config);
     return loop_new(&loop, "test") == ERR_OK ? 0 : -1;
 }
 
@@ -93,6 +89,7 @@ static int teardown(void **state)
     clients_free(server.clients);
     pause_free(server.pause);
     client_memory_free(server.client_memory);
+    acl_free(server.acl);
     config_free(server.config);
     buf_destroy(&detail);
     unlink(path);
