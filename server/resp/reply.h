@@ -21,9 +21,9 @@
 #define REPLY_CODE_SIZE 16
 
 struct reply {
-    struct buf *out;   /* Borrowed. */
-    int protocol;      /* 2 or 3. */
-    unsigned n_errors; /* Error lines written so far. */
+    struct buf *out;                  /* Borrowed. */
+    int protocol;                     /* 2 or 3. */
+    unsigned n_errors;                /* Error lines written so far. */
     char error_code[REPLY_CODE_SIZE]; /* Of the last one: "ERR". */
 };
 

@@ -180,7 +180,7 @@ test_command_info() {
 
 test_command_docs() {
     start_bookd
-    expect_like '%1|$4|ping|%4|$7|summary|$*|$5|since|$5|1.0.0|$5|group|$10|connection|$9|arguments|\*1|%3|*' \
+    expect_like '%1|$4|ping|%4|$7|summary|$*|$5|since|$5|1.0.0|$5|group|$10|connection|$9|arguments|\*1|%4|$4|name|$7|message|$4|type|$6|string|*' \
         ask3 'COMMAND DOCS ping nothing'
 }
 
