@@ -79,6 +79,7 @@ static void conn_end(struct conn *conn)
     buf_destroy(&conn->in);
 }
 
+static void say(struct conn *conn, const char *format, ...) PRINTF(2, 3);
 static void say(struct conn *conn, const char *format, ...)
 {
     struct buf text = {0};
@@ -361,11 +362,8 @@ static void write_something(struct conn *conn, uint64_t *random)
         say(conn, "RENAME k%u k%u\r\n", a, b);
         break;
     case 10:
-        if (n % 50 == 0) {
-            say(conn, "FLUSHALL\r\n");
-            break;
-        }
-        /* Fall through. */
+        say(conn, n % 50 == 0 ? "FLUSHALL\r\n" : "PERSIST k1\r\n");
+        break;
     case 11: /* So that keys of memory alone are evicted. */
         say(conn, "SET fill:%u %04000u\r\n", n % 1000, n);
         break;
@@ -381,13 +379,15 @@ static void write_something(struct conn *conn, uint64_t *random)
     }
 }
 
+static uint64_t writers_random[WRITERS] = {1001, 1002};
+
 static void run_writer(void *arg)
 {
-    uint64_t random = (uint64_t)(uintptr_t)arg + 1000;
+    uint64_t *random = arg;
     struct conn conn = conn_open_to();
 
     while (!stopping) {
-        write_something(&conn, &random);
+        write_something(&conn, random);
     }
     conn_end(&conn);
 }
@@ -566,10 +566,9 @@ static void run_round(void)
         CHECK(thread_start(&threads[n++], "reader", run_reader, &readers[i]) ==
               ERR_OK);
     }
-    for (uintptr_t i = 0; i < WRITERS; i++) {
+    for (size_t i = 0; i < WRITERS; i++) {
         CHECK(thread_start(&threads[n++], "writer", run_writer,
-                           (void *)(i + stress_random(&readers[0].random,
-                                                      1000000))) == ERR_OK);
+                           &writers_random[i]) == ERR_OK);
     }
     CHECK(thread_start(&threads[n++], "outside", run_outside, NULL) == ERR_OK);
     const int64_t until_us = clock_real_us() + ROUND_US;
