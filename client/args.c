@@ -402,3 +402,27 @@ fail:
     target_destroy(target);
     return ERR_INVALID;
 }
+
+static void replace(char **string, const char *by)
+{
+    free(*string);
+    *string = xstrdup(by);
+}
+
+enum err args_credentials(const struct args *args, const char *env_password,
+                          struct target *target, struct buf *why)
+{
+    if (args->given[OPTION_pass] && args->options.askpass) {
+        buf_append_string(why, "--pass and --askpass exclude each other");
+        return ERR_INVALID;
+    }
+    if (args->given[OPTION_user]) {
+        replace(&target->user, args->options.user);
+    }
+    if (args->given[OPTION_pass]) {
+        replace(&target->password, args->options.pass);
+    } else if (target->password == NULL && env_password != NULL) {
+        replace(&target->password, env_password);
+    }
+    return ERR_OK;
+}

@@ -92,6 +92,13 @@ enum err args_parse(struct args *args, int argc, const char *const *argv,
                     struct buf *why);
 void args_destroy(struct args *args);
 
+/* Adds who asks: by the options, else as the URI says, else with the password
+ * of BOOKCTL_AUTH ('env_password', may be NULL).  Does not ask on a terminal.
+ * Errors: ERR_INVALID for options that exclude each other. */
+NODISCARD
+enum err args_credentials(const struct args *args, const char *env_password,
+                          struct target *target, struct buf *why);
+
 /* Where bookd is, by the options and BOOKCTL_URI ('env_uri', may be NULL). */
 NODISCARD
 enum err args_target(const struct args *args, const char *env_uri,

@@ -11,6 +11,7 @@
 #include "client/client.h"
 #include "client/help.h"
 #include "client/print.h"
+#include "client/prompt.h"
 #include "common/config.h"
 
 #include <signal.h>
@@ -21,6 +22,23 @@ static subcommand_fn *const functions[SUBCOMMAND_COUNT] = {
 #define SUBCOMMAND(name, ...) command_##name,
 #include "client/subcommands.def"
 };
+
+/* What --askpass wants, in place of every other password. */
+static enum err ask_password(const struct args *args, struct target *target,
+                             struct buf *why)
+{
+    char *password = NULL;
+
+    if (!args->options.askpass) {
+        return ERR_OK;
+    }
+    const enum err err = prompt_password("Password: ", &password, why);
+    if (err == ERR_OK) {
+        free(target->password);
+        target->password = password;
+    }
+    return err;
+}
 
 static enum status run(const struct args *args)
 {
@@ -36,8 +54,15 @@ static enum status run(const struct args *args)
         buf_destroy(&why);
         return STATUS_USAGE;
     }
-    status = functions[id](&client);
-    client_close(&client);
+    if (args_credentials(args, getenv("BOOKCTL_AUTH"), &target, &why) ==
+            ERR_OK &&
+        ask_password(args, &target, &why) == ERR_OK) {
+        status = functions[id](&client);
+        client_close(&client);
+    } else {
+        complain("%s", buf_string(&why));
+        status = STATUS_USAGE;
+    }
     target_destroy(&target);
     buf_destroy(&why);
     return status;

@@ -76,12 +76,13 @@ static enum status introduce(struct session *session,
     enum status status = STATUS_OK;
     size_t n = 0;
 
-    if (target->password != NULL) {
+    if (target->user != NULL) {
+        /* There are users who need no password. */
         replies[n++] =
-            target->user != NULL
-                ? session_ask(session, "AUTH", target->user, target->password,
-                              NULL)
-                : session_ask(session, "AUTH", target->password, NULL);
+            session_ask(session, "AUTH", target->user,
+                        target->password != NULL ? target->password : "", NULL);
+    } else if (target->password != NULL) {
+        replies[n++] = session_ask(session, "AUTH", target->password, NULL);
     }
     if (target->db != 0) {
         (void)snprintf(db, sizeof(db), "%d", target->db);

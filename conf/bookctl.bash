@@ -33,6 +33,12 @@ _bookctl()
     -u | --uri)
         return
         ;;
+    --user)
+        return
+        ;;
+    -a | --pass)
+        return
+        ;;
     --timeout)
         return
         ;;
@@ -72,7 +78,7 @@ _bookctl()
         ;;
     esac
 
-    options=' --host --port --socket --uri --timeout --color --help --version'
+    options=' --host --port --socket --uri --user --pass --askpass --timeout --color --help --version'
     case $command in
     '')
         words='get why list add set rm import export demo ping stat watch raw simulate help'

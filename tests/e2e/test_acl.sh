@@ -401,6 +401,48 @@ test_acl_cat() {
     expect_like '*user=default*' cli CLIENT LIST
 }
 
+# ---- bookctl ----
+
+test_bookctl_says_who_it_is() {
+    start_bookd --requirepass secret
+    cli -a secret --no-auth-warning ACL SETUSER anna on '>word' +acl +ping >/dev/null
+    cli -a secret --no-auth-warning ACL SETUSER open on nopass +acl >/dev/null
+    expect_like "*answered: NOAUTH*" "$bookctl" -p "$port" raw ACL WHOAMI
+    expect default "$bookctl" -p "$port" -a secret raw ACL WHOAMI
+    expect default "$bookctl" -u "redis://:secret@127.0.0.1:$port" raw ACL WHOAMI
+    expect anna "$bookctl" -p "$port" --user anna --pass word raw ACL WHOAMI
+    expect open "$bookctl" -p "$port" --user open raw ACL WHOAMI
+    expect open "$bookctl" -u "redis://open@127.0.0.1:$port" raw ACL WHOAMI
+    expect_like '*WRONGPASS*' "$bookctl" -p "$port" -a wrong raw ACL WHOAMI
+    export BOOKCTL_AUTH=word
+    expect anna "$bookctl" -p "$port" --user anna raw ACL WHOAMI
+    expect default "$bookctl" -p "$port" -a secret raw ACL WHOAMI
+    expect 'bookctl: --pass and --askpass exclude each other' \
+        "$bookctl" -p "$port" -a secret --askpass ping
+    expect 'bookctl: there is no terminal to ask for the password' \
+        setsid -w "$bookctl" -p "$port" --askpass ping
+}
+
+test_bookctl_asks_for_the_password() {
+    needs python3
+    start_bookd --requirepass secret
+    # What is shown is the question, and not the answer.
+    expect $'Password: \n"default"' eval "python3 - '$bookctl' '$port' <<'END' | tr -d '\r'
+import os, pty, sys
+child, terminal = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], ['bookctl', '-p', sys.argv[2], '--askpass', 'raw', 'ACL', 'WHOAMI'])
+shown = os.read(terminal, 100)
+os.write(terminal, b'secret\n')
+try:
+    while True:
+        shown += os.read(terminal, 100)
+except OSError:
+    pass
+print(shown.decode().rstrip())
+END"
+}
+
 # ---- files ----
 
 test_users_of_the_configuration() {
