@@ -23,6 +23,9 @@
 
 #define PLACES ((uint64_t)1 << 63)
 
+/* Bytes of a reply beside a name and a value: their sizes and line ends. */
+#define FIELD_BYTES 32
+
 struct page {
     uint64_t first, end; /* Places; 'end' is no part of it. */
     struct slice pattern;
@@ -93,6 +96,12 @@ static void reply_page(struct request *r, struct fields *fields,
     struct slice value;
     size_t n = 0;
 
+    if (buf_try_reserve(&elements, fields->bytes.size +
+                                       fields_count(fields) * FIELD_BYTES) ==
+        NULL) {
+        reply_err(&r->reply, ERR_NOMEM, NULL);
+        return;
+    }
     while (fields_next(fields, &name, &value)) {
         if (is_in(page, name)) {
             reply_bulk(&aside, name);
@@ -101,8 +110,7 @@ static void reply_page(struct request *r, struct fields *fields,
         }
     }
     reply_array(&r->reply, 2);
-    reply_bulkf(&r->reply, "%llu",
-                page->end < PLACES ? (unsigned long long)page->end : 0);
+    reply_bulk_int64(&r->reply, page->end < PLACES ? (int64_t)page->end : 0);
     reply_array(&r->reply, n);
     buf_append_slice(r->reply.out, buf_slice(&elements));
     buf_destroy(&elements);

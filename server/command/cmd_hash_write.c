@@ -186,6 +186,9 @@ enum command_status cmd_hsetnx(struct request *r)
 
 /* ---- numbers ---- */
 
+/* Room for the largest: a long double has up to 4933 digits. */
+#define NUMBER_BYTES 5120
+
 /* The field becomes the number that stands in request->found. */
 static enum err become(struct change_of_hash *c, const struct present *now,
                        struct update *update, struct buf *room)
@@ -218,6 +221,9 @@ static enum err decide_hincrby(void *context, const struct present *now,
     if (__builtin_add_overflow(value, c->number, &sum)) {
         return decision_refuse(d, update,
                                "ERR increment or decrement would overflow");
+    }
+    if (buf_try_reserve(&d->request->found, NUMBER_BYTES) == NULL) {
+        return decision_refuse(d, update, DECISION_NO_MEMORY);
     }
     buf_append_int64(&d->request->found, sum);
     return become(c, now, update, room);
@@ -267,6 +273,9 @@ static enum err decide_hincrbyfloat(void *context, const struct present *now,
     if (isnan(value) || isinf(value)) {
         return decision_refuse(d, update,
                                "ERR increment would produce NaN or Infinity");
+    }
+    if (buf_try_reserve(&d->request->found, NUMBER_BYTES) == NULL) {
+        return decision_refuse(d, update, DECISION_NO_MEMORY);
     }
     number_append(&d->request->found, value);
     return become(c, now, update, room);

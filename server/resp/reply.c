@@ -157,9 +157,15 @@ void reply_bulk_string(struct reply *r, const char *value)
     reply_bulk(r, slice_from_string(value));
 }
 
+/* "-9223372036854775808" and a NUL. */
+#define INTEGER_SIZE 21
+
 void reply_bulk_int64(struct reply *r, int64_t value)
 {
-    reply_bulkf(r, "%lld", (long long)value);
+    char text[INTEGER_SIZE];
+    const int size = snprintf(text, sizeof text, "%lld", (long long)value);
+
+    reply_bulk(r, slice_make(text, (size_t)size));
 }
 
 void reply_bulkf(struct reply *r, const char *format, ...)

@@ -4,6 +4,8 @@
  */
 #include "tests/support/fake_client.h"
 
+#include "common/mem.h"
+
 #include "server/admin/config.h"
 
 #include <setjmp.h>
@@ -242,6 +244,50 @@ static void test_the_store_has_the_type(void **state)
     assert_string_equal(CALL(c, "HGET", "h", "f"), WRONG_TYPE);
 }
 
+/* With the n-th allocation failing, for every n: an error, or what is expected,
+ * though perhaps by a longer way; and in the end that. */
+static void survive(struct fake_client *c, const char *const *words,
+                    const char *expected)
+{
+    bool reached = true;
+
+    for (long n = 1; reached; n++) {
+        (void)mem_fail_nth(n);
+        const char *reply = fake_client_take(c, fake_client_begin(c, words));
+        reached = mem_fail_nth(0) == 0;
+        if (!reached || strncmp(reply, "-OOM ", 5) != 0) {
+            assert_string_equal(reply, expected);
+        }
+        assert_true(n < 50);
+    }
+}
+
+#define SURVIVE(c, expected, ...) \
+    survive(c, (const char *const[]){__VA_ARGS__, NULL}, expected)
+
+static void test_no_memory_is_an_error(void **state)
+{
+    struct fake_client *c = *state;
+
+    (void)CALL(c, "HSET", "h", "1", "v", "n", "4");
+    SURVIVE(c, ":0\r\n", "HSET", "h", "1", "a", "1", "b", "1", "c", "1", "d",
+            "1", "e", "1", "f", "1", "g", "1", "h", "1", "w");
+    SURVIVE(c, "+OK\r\n", "HMSET", "h", "1", "w");
+    SURVIVE(c, ":4\r\n", "HINCRBY", "h", "n", "0");
+    SURVIVE(c, "$1\r\n4\r\n", "HINCRBYFLOAT", "h", "n", "0");
+    SURVIVE(c, ":0\r\n", "HDEL", "h", "2", "3", "4", "5", "6", "7", "8", "9",
+            "0");
+    SURVIVE(c,
+            "*9\r\n$1\r\nw\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n$-1\r\n"
+            "$-1\r\n$-1\r\n$-1\r\n",
+            "HMGET", "h", "1", "a", "b", "c", "d", "e", "f", "g", "i");
+    (void)CALL(c, "HDEL", "h", "n");
+    SURVIVE(c, "*2\r\n$1\r\n0\r\n*2\r\n$1\r\n1\r\n$1\r\nw\r\n", "HSCAN", "h",
+            "0");
+    SURVIVE(c, "*1\r\n$1\r\n1\r\n", "HRANDFIELD", "h", "1");
+    SURVIVE(c, "$1\r\nw\r\n", "HGET", "h", "1");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 #define THROUGH(name) \
     cmocka_unit_test_setup_teardown(name, set_up_through, tear_down)
@@ -260,6 +306,7 @@ int main(void)
         THROUGH(test_the_expiry_of_a_hash_stays),
         TEST(test_the_last_field_takes_the_key_with_it),
         THROUGH(test_the_last_field_takes_the_key_with_it),
+        TEST(test_no_memory_is_an_error),
         TEST(test_book_get_shows_an_object),
         THROUGH(test_bytes_that_are_no_hash_are_an_error),
         THROUGH(test_the_store_has_the_type),
