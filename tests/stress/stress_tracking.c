@@ -113,9 +113,10 @@ static bool fill(struct conn *conn, int wait_ms)
 static const char *line(struct conn *conn)
 {
     static _Thread_local char text[256];
-    const char *end;
+    const char *end = NULL;
 
-    while ((end = memchr(buf_data(&conn->in) + conn->at, '\n',
+    while (conn->in.size == conn->at ||
+           (end = memchr(buf_data(&conn->in) + conn->at, '\n',
                          conn->in.size - conn->at)) == NULL) {
         CHECK(fill(conn, 60000));
     }
