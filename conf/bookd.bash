@@ -3,6 +3,7 @@ _bookd() {
     local word=${COMP_WORDS[COMP_CWORD]} words
     case ${COMP_WORDS[COMP_CWORD - 1]} in
     --protected-mode) words='yes no' ;;
+    --tls-auth-clients) words='no yes optional' ;;
     --loglevel) words='debug info notice warn error' ;;
     --enable-debug-command) words='no local yes' ;;
     --acl-pubsub-default) words='resetchannels allchannels' ;;
@@ -41,6 +42,16 @@ _bookd() {
         --protected-mode
         --notify-keyspace-events
         --tracking-table-max-keys
+        --tls-port
+        --tls-cert-file
+        --tls-key-file
+        --tls-key-file-pass
+        --tls-ca-cert-file
+        --tls-ca-cert-dir
+        --tls-auth-clients
+        --tls-protocols
+        --tls-ciphers
+        --tls-ciphersuites
         --dir
         --databases
         --loglevel

@@ -32,6 +32,7 @@
 #include "server/net/loop.h"
 #include "server/net/signals.h"
 #include "server/net/ticker.h"
+#include "server/net/tls.h"
 #include "server/notify.h"
 #include "server/store/store.h"
 
@@ -67,6 +68,7 @@ struct running {
     struct loop **io_loops;
     size_t n_io;
     struct listener *listener;
+    struct tls_settings *tls; /* NULL: no tls-port. */
     struct signals *signals;
     struct ticker *watchdog;
     struct ticker *expirer;
@@ -139,6 +141,19 @@ static void log_lines(enum log_level level, const char *event,
     }
 }
 
+/* New certificates, for connections that begin from now on. */
+static void apply_tls(void *arg)
+{
+    struct running *run = arg;
+    struct buf detail = {0};
+
+    if (run->tls != NULL &&
+        tls_settings_reload(run->tls, run->server.config, &detail) != ERR_OK) {
+        log_lines(LOG_LEVEL_ERROR, "TLS stays as it was", &detail);
+    }
+    buf_destroy(&detail);
+}
+
 static void reload(struct running *run)
 {
     struct server *server = &run->server;
@@ -155,6 +170,7 @@ static void reload(struct running *run)
     } else {
         log_info("server: reloaded file=%s", server->config_path);
         log_lines(LOG_LEVEL_NOTICE, "not changed until a restart", &detail);
+        apply_tls(run); /* The files may be others. */
     }
     buf_destroy(&detail);
     notify_send("READY=1");
@@ -458,6 +474,8 @@ static enum err build_listener(struct running *run, struct buf *detail)
     const struct listener_options options = {
         .bind = buf_string(&bind),
         .port = (int)config_number(server->config, CONFIG_port),
+        .tls_port = (int)config_number(server->config, CONFIG_tls_port),
+        .tls = run->tls,
         .unix_path = buf_string(&unix_path),
         .unix_mode = (int)config_number(server->config, CONFIG_unixsocketperm),
         .backlog = (int)config_number(server->config, CONFIG_tcp_backlog),
@@ -472,6 +490,25 @@ static enum err build_listener(struct running *run, struct buf *detail)
     buf_destroy(&bind);
     buf_destroy(&unix_path);
     return err;
+}
+
+static enum err build_tls(struct running *run, struct buf *detail)
+{
+    static const enum config_id ids[] = {
+        CONFIG_tls_cert_file,     CONFIG_tls_key_file,
+        CONFIG_tls_key_file_pass, CONFIG_tls_ca_cert_file,
+        CONFIG_tls_ca_cert_dir,   CONFIG_tls_auth_clients,
+        CONFIG_tls_protocols,     CONFIG_tls_ciphers,
+        CONFIG_tls_ciphersuites};
+    struct config *config = run->server.config;
+
+    if (config_number(config, CONFIG_tls_port) == 0) {
+        return ERR_OK;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(ids); i++) {
+        config_on_change(config, ids[i], apply_tls, run);
+    }
+    return tls_settings_new(&run->tls, config, detail);
 }
 
 static enum err build(struct running *run, struct buf *detail)
@@ -515,7 +552,8 @@ static enum err build(struct running *run, struct buf *detail)
                      run);
     config_on_change(config, CONFIG_negative_memory, apply_negative_memory,
                      run);
-    return build_listener(run, detail);
+    err = build_tls(run, detail);
+    return err == ERR_OK ? build_listener(run, detail) : err;
 }
 
 /* In exact reverse; also of a half-built server.  An error says why writes that
@@ -548,6 +586,7 @@ static enum err tear_down(struct running *run)
     pause_free(server->pause);
     client_memory_free(server->client_memory);
     clients_free(server->clients);
+    tls_settings_free(run->tls);
     acl_free(server->acl);
     lookup_free(server->lookup);
     watches_free(run->watches);

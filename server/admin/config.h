@@ -63,6 +63,7 @@ enum config_kind {
 /* Values of the choices, in the order of their words in config.def. */
 enum race { RACE_NEVER, RACE_STALE, RACE_ALWAYS };
 enum write_mode { WRITES_THROUGH, WRITES_BEHIND, WRITES_NONE };
+enum tls_auth { TLS_AUTH_NO, TLS_AUTH_YES, TLS_AUTH_OPTIONAL };
 enum durability { DURABILITY_FULL, DURABILITY_NORMAL };
 enum debug_users { DEBUG_NO, DEBUG_LOCAL, DEBUG_YES };
 enum acl_pubsub_default { ACL_PUBSUB_RESETCHANNELS, ACL_PUBSUB_ALLCHANNELS };

@@ -219,6 +219,13 @@ enum err addresses_open_tcp(struct addresses *list, const char *bind, int port,
     return err;
 }
 
+void addresses_mark_tls(struct addresses *list, size_t n)
+{
+    for (size_t i = n; i < list->n; i++) {
+        list->items[i].is_tls = true;
+    }
+}
+
 int addresses_port(const struct addresses *list)
 {
     for (size_t i = 0; i < list->n; i++) {

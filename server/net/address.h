@@ -11,11 +11,13 @@
 #include "common/buf.h"
 #include "common/err.h"
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* One listening socket. */
 struct address {
     int fd;
+    bool is_tls;
     char *unix_path; /* Owned; NULL unless we made this file. */
     dev_t device;    /* Of that file, so that only it is removed. */
     ino_t inode;
@@ -42,6 +44,9 @@ enum err addresses_inherit(struct addresses *list, struct buf *detail);
 NODISCARD
 enum err addresses_open_tcp(struct addresses *list, const char *bind, int port,
                             int backlog, struct buf *detail);
+
+/* Those behind the first 'n' speak TLS. */
+void addresses_mark_tls(struct addresses *list, size_t n);
 
 /* Opens the unix socket 'path', with permission bits 'mode'.  A socket file
  * that nobody listens on any more is replaced, any other file is not. */

@@ -25,6 +25,7 @@
 #include "server/command/pubsub.h"
 #include "server/command/tracking.h"
 #include "server/net/socket.h"
+#include "server/net/tls.h"
 
 #include <event2/event.h>
 
@@ -119,11 +120,14 @@ static void publish(struct conn *conn)
 
 /* ---- open and close ---- */
 
-static void refuse(int fd, const char *error)
+static void refuse(int fd, const struct tls *tls, const char *error)
 {
     stats_count(STATS_rejected_connections);
-    /* The buffer of a new socket takes it; if not, the end says enough. */
-    (void)!send(fd, error, strlen(error), MSG_NOSIGNAL);
+    /* The buffer of a new socket takes it; if not, the end says enough, as it
+     * must to who speaks TLS. */
+    if (tls == NULL) {
+        (void)!send(fd, error, strlen(error), MSG_NOSIGNAL);
+    }
     socket_hang_up(fd);
 }
 
@@ -135,7 +139,8 @@ static bool is_protected(const struct server *server, int fd)
            !acl_has_password(server->acl) && !socket_is_local(fd);
 }
 
-void conn_open(struct loop *loop, struct server *server, int fd)
+void conn_open(struct loop *loop, struct server *server,
+               struct tls_settings *tls, int fd)
 {
     assert(loop_is_current(loop));
     stats_count(STATS_total_connections_received);
@@ -145,10 +150,11 @@ void conn_open(struct loop *loop, struct server *server, int fd)
         return;
     }
     if (is_protected(server, fd)) {
-        refuse(fd, "-DENIED bookd is in protected mode: while it has no "
-                   "password it serves this machine only. Set requirepass, or "
-                   "protected-mode no if nobody else can reach it, in its "
-                   "configuration or by CONFIG SET from this machine.\r\n");
+        refuse(fd, NULL,
+               "-DENIED bookd is in protected mode: while it has no "
+               "password it serves this machine only. Set requirepass, or "
+               "protected-mode no if nobody else can reach it, in its "
+               "configuration or by CONFIG SET from this machine.\r\n");
         return;
     }
     struct conn *conn = xcalloc(1, sizeof(*conn));
@@ -173,12 +179,14 @@ void conn_open(struct loop *loop, struct server *server, int fd)
                  CLIENT_ADDRESS_SIZE);
     socket_tune(fd, config_number(server->config, CONFIG_tcp_keepalive));
     conn->conns = conns;
+    conn->tls = tls != NULL ? tls_new(tls, fd) : NULL;
     resp_parser_init(&conn->parser);
     struct event_base *base = loop_base(loop);
     conn->readable =
         event_new(base, fd, EV_READ | EV_PERSIST, on_readable, conn);
     conn->writable = event_new(base, fd, EV_WRITE, on_writable, conn);
-    if (conn->readable == NULL || conn->writable == NULL) {
+    if (conn->readable == NULL || conn->writable == NULL ||
+        (tls != NULL && conn->tls == NULL)) {
         log_error("conn: events cannot be made addr=%s", client->address);
         close(fd);
         goto fail;
@@ -187,7 +195,7 @@ void conn_open(struct loop *loop, struct server *server, int fd)
     /* Last, because from here on other threads see the client. */
     size_t max = (size_t)config_number(server->config, CONFIG_maxclients);
     if (!clients_add(server->clients, client, max)) {
-        refuse(fd, "-ERR max number of clients reached\r\n");
+        refuse(fd, conn->tls, "-ERR max number of clients reached\r\n");
         clients_set_user(server->clients, client, NULL);
         goto fail;
     }
@@ -203,6 +211,7 @@ void conn_open(struct loop *loop, struct server *server, int fd)
     return;
 
 fail:
+    tls_free(conn->tls);
     if (conn->readable != NULL) {
         event_free(conn->readable);
     }
@@ -221,6 +230,7 @@ void conn_close(struct conn *conn)
     tracking_stop(client);
     event_free(conn->readable);
     event_free(conn->writable);
+    tls_free(conn->tls);
     socket_hang_up(client->fd);
     clients_remove(client->server->clients, client);
     requests_detach(&conn->requests);
@@ -551,6 +561,21 @@ static bool run_input(struct conn *conn, struct slice fresh)
 
 /* ---- output ---- */
 
+static ssize_t transmit(struct conn *conn)
+{
+    const char *bytes = buf_data(&conn->output);
+    return conn->tls == NULL
+               ? send(conn->client.fd, bytes, conn->output.size, MSG_NOSIGNAL)
+               : tls_write(conn->tls, bytes, conn->output.size);
+}
+
+static bool await_room(struct conn *conn)
+{
+    conn->writing = event_add(conn->writable, NULL) == 0;
+    client_set_flag(&conn->client, CLIENT_WRITES, conn->writing);
+    return conn->writing;
+}
+
 /* Sends once; what the kernel does not take goes when it can.  False: the
  * peer is gone, or cannot be waited for. */
 static bool flush(struct conn *conn)
@@ -558,8 +583,7 @@ static bool flush(struct conn *conn)
     if (conn->output.size == 0 || conn->writing) {
         return true;
     }
-    ssize_t n = send(conn->client.fd, buf_data(&conn->output),
-                     conn->output.size, MSG_NOSIGNAL);
+    ssize_t n = transmit(conn);
     if (n < 0 && errno != EAGAIN && errno != EINTR) {
         return false;
     }
@@ -569,9 +593,7 @@ static bool flush(struct conn *conn)
         buf_consume(&conn->output, (size_t)n);
     }
     if (conn->output.size > 0) {
-        conn->writing = event_add(conn->writable, NULL) == 0;
-        client_set_flag(&conn->client, CLIENT_WRITES, conn->writing);
-        return conn->writing;
+        return await_room(conn);
     }
     return true;
 }
@@ -583,17 +605,38 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
     struct conn *conn = arg;
     conn->writing = false;
     client_set_flag(&conn->client, CLIENT_WRITES, false);
+    if (conn->tls != NULL && tls_wants_to_write(conn->tls)) {
+        event_active(conn->readable, EV_READ, 0); /* It goes on there. */
+    }
     conn_work(conn, SLICE(""));
 }
 
 /* ---- the whole ---- */
+
+/* The same as recv() over TLS. */
+static ssize_t receive(struct conn *conn, char *to)
+{
+    const ssize_t n = tls_read(conn->tls, to, CONN_READ_BYTES);
+    const int error = errno;
+    if (n < 0 && *tls_error(conn->tls) != '\0') {
+        log_notice("conn: TLS handshake failed addr=%s reason=\"%s\"",
+                   conn->client.address, tls_error(conn->tls));
+    } else if (n < 0 && tls_wants_to_write(conn->tls) && !conn->writing) {
+        (void)await_room(conn);
+    } else if (n > 0 && tls_has_more(conn->tls)) {
+        event_active(conn->readable, EV_READ, 0);
+    }
+    errno = error;
+    return n;
+}
 
 static void on_readable(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct conn *conn = arg;
     char *scratch = conn->conns->scratch;
-    ssize_t n = recv(fd, scratch, CONN_READ_BYTES, 0);
+    ssize_t n = conn->tls == NULL ? recv(fd, scratch, CONN_READ_BYTES, 0)
+                                  : receive(conn, scratch);
     if (n < 0) {
         if (errno != EAGAIN && errno != EINTR) {
             conn_close(conn);
@@ -626,6 +669,9 @@ static void read_on(struct conn *conn, bool reading)
         client_set_flag(&conn->client, CLIENT_READS, reading);
         if (reading) {
             event_add(conn->readable, NULL);
+            if (conn->tls != NULL && tls_has_more(conn->tls)) {
+                event_active(conn->readable, EV_READ, 0);
+            }
         } else {
             event_del(conn->readable);
         }

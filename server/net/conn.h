@@ -26,10 +26,13 @@
 
 struct conn;
 struct server;
+struct tls_settings;
 
-/* Takes over the accepted, non-blocking socket 'fd' on 'loop'.  Refuses with
- * Redis' error when 'maxclients' are connected.  Thread: the loop's. */
-void conn_open(struct loop *loop, struct server *server, int fd);
+/* Takes over the accepted, non-blocking socket 'fd' on 'loop', over which TLS is
+ * spoken unless 'tls' is NULL.  Refuses with Redis' error when 'maxclients' are
+ * connected.  Thread: the loop's. */
+void conn_open(struct loop *loop, struct server *server,
+               struct tls_settings *tls, int fd);
 
 /* Closes every connection of 'loop', once the replies of requests already
  * read have been sent or 'deadline_us' (clock_now_us()) has passed; then calls

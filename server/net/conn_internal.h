@@ -23,6 +23,7 @@
 
 struct event;
 struct pause;
+struct tls;
 
 /* Most bytes read by one event of one connection; one send of a usual client
  * fits, and others need not wait long. */
@@ -31,6 +32,7 @@ struct pause;
 struct conn {
     struct client client; /* Commands see only this. */
     struct conns *conns;
+    struct tls *tls;        /* NULL: in the clear. */
     struct event *readable; /* Added while 'reading'. */
     struct event *writable; /* Added while 'writing'. */
     bool reading;

@@ -13,6 +13,7 @@
 #include "server/command/parts.h"
 #include "server/command/pause.h"
 #include "server/net/ticker.h"
+#include "server/net/tls.h"
 
 #include <event2/event.h>
 
@@ -20,6 +21,9 @@
 
 /* 'timeout' and the soft limits of output are looked after this often. */
 #define SWEEP_INTERVAL_US 1000000
+
+/* A TLS handshake may take this long. */
+#define HANDSHAKE_US 10000000
 
 /* A lent output that grew beyond this goes back to the system. */
 #define SPARE_OUTPUT_BYTES ((size_t)1 << 20)
@@ -213,6 +217,12 @@ static bool is_idle(const struct conn *conn, int64_t now_us)
                timeout_us;
 }
 
+static bool is_no_greeting(const struct conn *conn, int64_t now_us)
+{
+    return conn->tls != NULL && !tls_is_ready(conn->tls) &&
+           now_us - conn->client.created_us >= HANDSHAKE_US;
+}
+
 static void sweep(void *arg)
 {
     struct conns *conns = arg;
@@ -221,7 +231,11 @@ static void sweep(void *arg)
     while (conn != NULL) {
         struct conn *next = LIST_NEXT(conn, siblings);
         conn_check_owed(conn);
-        if (is_idle(conn, now_us)) {
+        if (is_no_greeting(conn, now_us)) {
+            log_notice("conn: closed, its TLS handshake takes too long addr=%s",
+                       conn->client.address);
+            conn_close(conn);
+        } else if (is_idle(conn, now_us)) {
             log_debug("conn: closed, idle addr=%s", conn->client.address);
             conn_close(conn);
         } else if (conn->overdrawn) {

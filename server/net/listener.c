@@ -29,29 +29,32 @@ struct listener {
     struct server *server; /* Borrowed, as the loops. */
     struct loop **io_loops;
     size_t n_io_loops;
-    size_t next_loop; /* Gets the next connection. */
+    size_t next_loop;         /* Gets the next connection. */
+    struct tls_settings *tls; /* Borrowed, or NULL. */
 };
 
 /* A connection on its way to its loop. */
 struct arrival {
     struct loop *loop;
     struct server *server;
+    struct tls_settings *tls; /* NULL: in the clear. */
     int fd;
 };
 
 static void arrive(void *arg)
 {
     struct arrival *arrival = arg;
-    conn_open(arrival->loop, arrival->server, arrival->fd);
+    conn_open(arrival->loop, arrival->server, arrival->tls, arrival->fd);
     free(arrival);
 }
 
-static void hand_over(struct listener *listener, int fd)
+static void hand_over(struct listener *listener, int fd, bool is_tls)
 {
     struct arrival *arrival = xmalloc(sizeof(*arrival));
     *arrival = (struct arrival){
         .loop = listener->io_loops[listener->next_loop],
         .server = listener->server,
+        .tls = is_tls ? listener->tls : NULL,
         .fd = fd,
     };
     listener->next_loop = (listener->next_loop + 1) % listener->n_io_loops;
@@ -92,14 +95,26 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
     accept_again(arg);
 }
 
+static bool speaks_tls(const struct listener *listener, int fd)
+{
+    const struct addresses *list = &listener->addresses;
+    for (size_t i = 0; i < list->n; i++) {
+        if (list->items[i].fd == fd) {
+            return list->items[i].is_tls;
+        }
+    }
+    return false;
+}
+
 static void on_connection(evutil_socket_t fd, short what, void *arg)
 {
     (void)what;
     struct listener *listener = arg;
+    const bool is_tls = speaks_tls(listener, fd);
     for (int i = 0; i < ACCEPTS_PER_ROUND; i++) {
         int accepted = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (accepted >= 0) {
-            hand_over(listener, accepted);
+            hand_over(listener, accepted, is_tls);
             continue;
         }
         switch (errno) {
@@ -133,13 +148,19 @@ static enum err open_addresses(struct listener *listener,
         err = addresses_open_tcp(list, options->bind, options->port,
                                  options->backlog, detail);
     }
+    if (err == ERR_OK && options->tls_port != 0) {
+        const size_t before = list->n;
+        err = addresses_open_tcp(list, options->bind, options->tls_port,
+                                 options->backlog, detail);
+        addresses_mark_tls(list, before);
+    }
     if (err == ERR_OK && options->unix_path[0] != '\0') {
         err = addresses_open_unix(list, options->unix_path, options->unix_mode,
                                   options->backlog, detail);
     }
     if (err == ERR_OK && list->n == 0) {
-        buf_append_string(detail, "nowhere to listen; set 'port' or "
-                                  "'unixsocket'");
+        buf_append_string(detail, "nowhere to listen; set 'port', "
+                                  "'tls-port' or 'unixsocket'");
         err = ERR_INVALID;
     }
     return err;
@@ -173,6 +194,7 @@ enum err listener_open(struct listener **listenerp,
     assert(options->n_io_loops > 0);
     struct listener *listener = xcalloc(1, sizeof(*listener));
     listener->server = options->server;
+    listener->tls = options->tls;
     listener->io_loops = options->io_loops;
     listener->n_io_loops = options->n_io_loops;
     enum err err = open_addresses(listener, options, detail);

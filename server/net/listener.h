@@ -19,12 +19,15 @@
 
 struct listener;
 struct server;
+struct tls_settings;
 
 struct listener_options {
-    const char *bind;      /* Addresses, separated by spaces; "*" is all. */
-    int port;              /* 0: no TCP. */
-    const char *unix_path; /* "" : none. */
-    int unix_mode;         /* Permission bits of the unix socket. */
+    const char *bind;         /* Addresses, separated by spaces; "*" is all. */
+    int port;                 /* 0: no TCP. */
+    int tls_port;             /* 0: none; else 'tls' is there. */
+    struct tls_settings *tls; /* Borrowed; NULL: none. */
+    const char *unix_path;    /* "" : none. */
+    int unix_mode;            /* Permission bits of the unix socket. */
     int backlog;
     struct server *server; /* Borrowed; given to every connection. */
     struct loop *accept_loop;

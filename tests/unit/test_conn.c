@@ -137,7 +137,7 @@ static void settle(void)
 static void open_here(void *arg)
 {
     const int *fd = arg;
-    conn_open(loop, &server, *fd);
+    conn_open(loop, &server, NULL, *fd);
 }
 
 /* Connects and returns our end. */
@@ -441,8 +441,8 @@ struct two_clients {
 static void open_both(void *arg)
 {
     const struct two_clients *two = arg;
-    conn_open(loop, &server, two->busy);
-    conn_open(loop, &server, two->other);
+    conn_open(loop, &server, NULL, two->busy);
+    conn_open(loop, &server, NULL, two->other);
 }
 
 /* A reply of 256 MB whose bytes nobody touches: it takes no memory. */
