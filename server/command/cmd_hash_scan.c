@@ -17,8 +17,8 @@
 #include "server/command/read.h"
 
 #define COUNT_DEFAULT 10
-/* Up to so many fields are one page, whatever COUNT says: as many as Redis
- * keeps, and answers, in one piece. */
+/* Up to so many fields are one page, whatever COUNT says: as many as
+ * redis.conf has Redis keep, and answer, in one piece. */
 #define PAGE_FIELDS_MIN 512
 
 #define PLACES ((uint64_t)1 << 63)

@@ -133,4 +133,21 @@ test_book_get_shows_an_object() {
     like $'*type\nhash*' "$(cli BOOK.WHY h)"
 }
 
+test_a_hash_that_the_database_refuses_is_set_aside() {
+    start_bookd --plain-writes behind --behind-interval 10ms
+    sqlite3 bookd.db "CREATE TRIGGER no BEFORE INSERT ON bookd_plain
+        WHEN NEW.type = 'hash' BEGIN SELECT RAISE(ABORT, 'no hashes'); END"
+    expect 2 cli HSET h a 1 b 2
+    until_true letters_are 1
+    like $'*no hashes*fields\na\n1\nb\n2\n*' "$(cli BOOK.DEADLETTER GET 1)"
+    sqlite3 bookd.db 'DROP TRIGGER no'
+    until_true rewritten
+    expect $'a\n1\nb\n2' cli HGETALL h
+}
+letters_are() { [ "$(cli BOOK.DEADLETTER COUNT)" = "$1" ]; }
+rewritten() {
+    cli BOOK.DEADLETTER RETRY ALL >/dev/null
+    letters_are 0
+}
+
 run_tests
