@@ -143,8 +143,8 @@ struct clients_usage clients_usage(struct clients *clients)
                                    SHOWN(n_subscriptions[PUBSUB_PATTERN]) +
                                    SHOWN(n_subscriptions[PUBSUB_SHARD]) >
                                0;
-        usage.n_waiting += SHOWN(pending_requests) > 0 ||
-                           client_has_flag(c, CLIENT_PAUSED);
+        usage.n_waiting +=
+            SHOWN(pending_requests) > 0 || client_has_flag(c, CLIENT_PAUSED);
         usage.bytes += sizeof *c + input + output + SHOWN(queued_bytes);
         usage.max_input_bytes = larger(usage.max_input_bytes, input);
         usage.max_output_bytes = larger(usage.max_output_bytes, output);

@@ -291,6 +291,7 @@ enum command_status cmd_acl_load(struct request *r)
     if (!acl_load(acl_of(r), &why)) {
         return done_error(r, &why);
     }
+    buf_destroy(&why);
     acl_recheck(r->client->server, (struct slice){0});
     return done_ok(r);
 }

@@ -18,10 +18,10 @@ as() {
     printf '%s\n' "${replies#+OK|}"
 }
 
-# start_with_file ARG...: with ./bookd.conf.
+# start_with_file: with ./bookd.conf.
 start_with_file() {
     while draw_port &&
-        launch_bookd "$dir/bookd.conf" --port "$port" --dir "$dir" "$@"; do
+        launch_bookd "$dir/bookd.conf" --port "$port" --dir "$dir"; do
         is_ready && return
     done
 }
