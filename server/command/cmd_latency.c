@@ -106,7 +106,7 @@ static void print_ages(const struct latency_sample *samples, size_t n,
                        struct buf *out)
 {
     const int64_t now_s = clock_wall_ms() / 1000;
-    char ages[GRAPH_COLUMNS][8];
+    char ages[GRAPH_COLUMNS][24]; /* Room for any number. */
 
     for (size_t i = 0; i < n; i++) {
         const int64_t s = now_s > samples[i].at_s ? now_s - samples[i].at_s : 0;

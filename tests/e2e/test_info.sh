@@ -91,8 +91,10 @@ test_figures_move() {
     expect 0 info rdb_changes_since_last_save
     at_least 3 "$(info total_reads_processed)"
     at_least 3 "$(info total_writes_processed)"
-    at_least 1 "$(info used_memory_startup)"
-    at_least "$(info used_memory_dataset)" "$(info used_memory)"
+    if [ "$(info used_memory)" -gt 0 ]; then # A sanitizer does not say.
+        at_least 1 "$(info used_memory_startup)"
+        at_least "$(info used_memory_dataset)" "$(info used_memory)"
+    fi
     at_least 1 "$(info mem_clients_normal)"
     cli GET book:1 >/dev/null
     cli GET book:99 >/dev/null
