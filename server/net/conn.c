@@ -65,59 +65,6 @@ static void on_overrun(struct client *client);
 static void on_kill(struct client *client);
 static bool on_unblock(struct client *client, bool with_error);
 
-/* ---- what others see ---- */
-
-#define SHOW(field, value) \
-    atomic_store_explicit(&conn->client.field, value, memory_order_relaxed)
-
-static size_t memory_bytes(const struct conn *conn)
-{
-    const struct resp_parser *parser = &conn->parser;
-
-    return sizeof(*conn) + 2 * event_get_struct_event_size() +
-           parser->argv_capacity * sizeof(*parser->argv) +
-           parser->words.capacity + conn->input.capacity +
-           conn->output.capacity + conn->requests.held_bytes +
-           conn->requests.count * sizeof(struct request);
-}
-
-static void show_memory(struct conn *conn)
-{
-    struct client *client = &conn->client;
-    const size_t bytes = memory_bytes(conn);
-
-    SHOW(memory_bytes, bytes);
-    client_memory_charge(client->server->client_memory, client,
-                         bytes + atomic_load_explicit(&client->queued_bytes,
-                                                      memory_order_relaxed));
-}
-
-/* Lets CLIENT LIST see how things stand.  Of a connection that has nothing to
- * wait for it has been seen already. */
-static void publish(struct conn *conn)
-{
-    const struct requests *requests = &conn->requests;
-    const bool is_busy =
-        conn->input.storage != NULL || conn->output.storage != NULL ||
-        requests->first != NULL || conn->client.transaction != NULL;
-    if (!is_busy && !conn->was_busy) {
-        return;
-    }
-    conn->was_busy = is_busy;
-    SHOW(input_bytes, conn->input.size);
-    SHOW(input_capacity, conn->input.capacity);
-    SHOW(output_bytes, conn->output.size);
-    SHOW(output_capacity, conn->output.capacity);
-    SHOW(held_replies, requests->count - requests->n_unfinished);
-    SHOW(held_bytes, requests->held_bytes);
-    SHOW(pending_requests, requests->n_unfinished);
-    show_memory(conn);
-    if (conn->output.capacity >
-        atomic_load_explicit(&conn->client.output_peak, memory_order_relaxed)) {
-        SHOW(output_peak, conn->output.capacity);
-    }
-}
-
 /* ---- open and close ---- */
 
 static void refuse(int fd, const struct tls *tls, const char *error)
@@ -201,7 +148,7 @@ void conn_open(struct loop *loop, struct server *server,
     }
     conn->reading = true;
     client_set_flag(client, CLIENT_READS, true);
-    show_memory(conn);
+    conn_show_memory(conn);
     LIST_INSERT_HEAD(&conns->all, conn, siblings);
     if (event_add(conn->readable, NULL) != 0) {
         log_error("conn: the system watches no more sockets addr=%s",
@@ -408,7 +355,8 @@ static bool is_held(struct conn *conn, const struct request *request)
     }
     conn->paused = true;
     client_set_flag(&conn->client, CLIENT_PAUSED, true);
-    SHOW(last_command, request->command);
+    atomic_store_explicit(&conn->client.last_command, request->command,
+                          memory_order_relaxed);
     conns_await_resume(conn->conns, conn->client.server->pause);
     return true;
 }
@@ -721,8 +669,7 @@ void conn_work(struct conn *conn, struct slice fresh)
             return;
         }
     }
-    SHOW(last_active_us, conn->conns->now_us);
-    publish(conn);
+    conn_show(conn);
     read_on(conn, wants_input(conn));
     if (conn->unread && !must_wait(conn)) {
         conns_work_later(conn);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Shared by conn.c (one connection) and conns.c (the connections of a loop);
+ * Shared by conn.c (one connection), conn_show.c (what others see of it) and
+ * conns.c (the connections of a loop);
  * nobody else includes this.
  *
  * What an idle connection does not need is kept once a loop and lent: the
@@ -94,6 +95,13 @@ struct request *conns_lend_request(struct conns *conns);
 void conns_lend_output(struct conns *conns, struct buf *output);
 /* Takes the storage of an empty output back. */
 void conns_return_output(struct conns *conns, struct buf *output);
+
+/* ---- conn_show.c ---- */
+
+/* Lets others see how things stand with 'conn'. */
+void conn_show(struct conn *conn);
+/* The same of what it costs, which is more than nothing from the beginning. */
+void conn_show_memory(struct conn *conn);
 
 /* ---- conn.c ---- */
 
