@@ -63,6 +63,7 @@
 
 /* Outermost first: while holding one, only those further down may be taken. */
 enum lock_rank {
+    LOCK_KEYSPACE, /* server/command/keyspace: who waits for the count. */
     LOCK_CLIENTS, /* server/command/clients: the list of connections. */
     LOCK_ACL,     /* server/command/acl: the users. */
     LOCK_CONFIG,  /* server/admin/config: directives that are strings. */

@@ -14,6 +14,8 @@
 #include "server/cache/cache.h"
 #include "server/command/acl.h"
 #include "server/command/client_memory.h"
+#include "server/command/databases.h"
+#include "server/command/keyspace.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/notifier.h"
@@ -407,6 +409,9 @@ static void build_cache(struct running *run)
             config_number(server->config, CONFIG_negative_memory)};
 
     server->cache = cache_new(&options);
+    server->databases =
+        databases_new((size_t)config_number(server->config, CONFIG_databases));
+    server->keyspace = keyspace_new(server);
     run->watches = watches_new();
     server->pubsub = pubsub_new();
     run->changes = changes_new();
@@ -435,6 +440,22 @@ static enum err watch_store(struct running *run, struct buf *detail)
         feed_observer(lookup_feed(run->server.lookup));
 
     return store_observe(run->server.store, &observer, detail);
+}
+
+/* Under 'plain-writes none' what the store has of plain keys is of no use. */
+static enum err load_databases(struct running *run, struct buf *detail)
+{
+    const struct server *server = &run->server;
+    enum err err = ERR_OK;
+
+    if (config_number(server->config, CONFIG_plain_writes) != WRITES_NONE) {
+        err = databases_load(server->databases, server->store);
+    }
+    if (err != ERR_OK) {
+        buf_printf(detail, "cannot read which databases were swapped: %s",
+                   err_str(err));
+    }
+    return err;
 }
 
 static enum err build_loops(struct running *run, struct buf *detail)
@@ -531,6 +552,9 @@ static enum err build(struct running *run, struct buf *detail)
         err = watch_store(run, detail);
     }
     if (err == ERR_OK) {
+        err = load_databases(run, detail);
+    }
+    if (err == ERR_OK) {
         err = build_loops(run, detail);
     }
     if (err != ERR_OK) {
@@ -588,6 +612,8 @@ static enum err tear_down(struct running *run)
     clients_free(server->clients);
     tls_settings_free(run->tls);
     acl_free(server->acl);
+    keyspace_free(server->keyspace);
+    databases_free(server->databases);
     lookup_free(server->lookup);
     watches_free(run->watches);
     changes_free(run->changes);

@@ -85,7 +85,15 @@ void cache_free(struct cache *cache)
 void cache_clear(struct cache *cache)
 {
     for (size_t i = 0; i < cache->n_shards; i++) {
-        shard_clear(&cache->shards[i]);
+        shard_clear(&cache->shards[i], NULL, NULL);
+    }
+}
+
+void cache_clear_some(struct cache *cache, cache_key_fn *is_meant,
+                      void *context)
+{
+    for (size_t i = 0; i < cache->n_shards; i++) {
+        shard_clear(&cache->shards[i], is_meant, context);
     }
 }
 

@@ -148,6 +148,12 @@ void cache_clean(struct cache *cache, struct slice key, uint64_t hash,
  * their writes are younger than whatever asks for this). */
 void cache_clear(struct cache *cache);
 
+/* The same for the keys that 'is_meant' says, which is called with a shard
+ * locked. */
+typedef bool cache_key_fn(void *context, struct slice key);
+void cache_clear_some(struct cache *cache, cache_key_fn *is_meant,
+                      void *context);
+
 /* Walks over the copies of all keys page by page: calls 'visit' with each key
  * of the next bins from '*cursor' on (0 begins), until at least 'count' were
  * visited; '*cursor' becomes 0 at the end, and is always below 2^44.  Each key

@@ -421,15 +421,20 @@ size_t shard_entry_bytes(struct shard *s, const struct key *key)
 
 /* ---- all keys ---- */
 
-/* Chooses the entries that a walk drops. */
-typedef bool goes_fn(const struct entry *e, int64_t wall_ms);
+/* Which entries a walk drops. */
+struct sweep {
+    bool (*goes)(const struct entry *e, const struct sweep *what);
+    int64_t wall_ms;        /* For those that expire, … */
+    cache_key_fn *is_meant; /* … or for those of some keys. */
+    void *context;
+};
 
-static goes_fn may_expire;
+static bool may_expire(const struct entry *e, const struct sweep *what);
 
 /* Drops those who go of the bin at position 'at'.  Returns how many entries it
  * looked at. */
-static size_t sweep_bin(struct shard *s, uint32_t at, goes_fn *goes,
-                        int64_t wall_ms, size_t *n_dropped) REQUIRES(s->lock)
+static size_t sweep_bin(struct shard *s, uint32_t at, const struct sweep *what,
+                        size_t *n_dropped) REQUIRES(s->lock)
 {
     struct entry *found[32];
     size_t n_found;
@@ -442,12 +447,12 @@ static size_t sweep_bin(struct shard *s, uint32_t at, goes_fn *goes,
         n_found = 0;
         for (; e != NULL && n_found < ARRAY_LEN(found); e = index_next(&walk)) {
             n++;
-            if (goes(e, wall_ms)) {
+            if (what->goes(e, what)) {
                 found[n_found++] = e;
             }
         }
         for (size_t i = 0; i < n_found; i++) {
-            if (goes == may_expire) {
+            if (what->goes == may_expire) {
                 note_expired(s, found[i]);
             }
             policy_remove(&s->policy, found[i]);
@@ -460,36 +465,36 @@ static size_t sweep_bin(struct shard *s, uint32_t at, goes_fn *goes,
 
 /* Goes on from position '*at' until about 'max' entries were looked at, drops
  * those who go, and returns how many it looked at; '*at' is 0 at the end. */
-static size_t sweep(struct shard *s, uint32_t *at, goes_fn *goes,
-                    int64_t wall_ms, size_t max, size_t *n_dropped)
-    REQUIRES(s->lock)
+static size_t sweep(struct shard *s, uint32_t *at, const struct sweep *what,
+                    size_t max, size_t *n_dropped) REQUIRES(s->lock)
 {
     size_t n = 0;
 
     do {
         const uint32_t here = *at;
         *at = index_after(&s->index, index_bin_at(&s->index, here));
-        n += sweep_bin(s, here, goes, wall_ms, n_dropped);
+        n += sweep_bin(s, here, what, n_dropped);
     } while (n < max && n < SWEEP_MAX && *at != 0);
     return n;
 }
 
 /* A dirty one stays: it says that the key is gone, and the store, which may
  * still have an older value, does not know yet. */
-static bool may_expire(const struct entry *e, int64_t wall_ms)
+static bool may_expire(const struct entry *e, const struct sweep *what)
 {
-    return !e->dirty && entry_expired(e, wall_ms);
+    return !e->dirty && entry_expired(e, what->wall_ms);
 }
 
 size_t shard_expire(struct shard *s, int64_t wall_ms, size_t max,
                     size_t *n_dropped)
 {
+    const struct sweep expired = {.goes = may_expire, .wall_ms = wall_ms};
     size_t n_expired = 0;
     size_t n = 0;
 
     rwlock_wrlock(&s->lock);
     if (s->n_expiring > 0) {
-        n = sweep(s, &s->expire_at, may_expire, wall_ms, max, &n_expired);
+        n = sweep(s, &s->expire_at, &expired, max, &n_expired);
         s->n_expired += n_expired;
         settle(s);
     }
@@ -498,20 +503,22 @@ size_t shard_expire(struct shard *s, int64_t wall_ms, size_t max,
     return n;
 }
 
-static bool is_not_dirty(const struct entry *e, int64_t wall_ms)
+static bool is_meant_and_clean(const struct entry *e, const struct sweep *what)
 {
-    (void)wall_ms;
-    return !e->dirty;
+    return !e->dirty && (what->is_meant == NULL ||
+                         what->is_meant(what->context, entry_key(e)));
 }
 
-void shard_clear(struct shard *s)
+void shard_clear(struct shard *s, cache_key_fn *is_meant, void *context)
 {
+    const struct sweep meant = {
+        .goes = is_meant_and_clean, .is_meant = is_meant, .context = context};
     uint32_t at = 0;
     size_t n_dropped = 0;
 
     do {
         rwlock_wrlock(&s->lock);
-        (void)sweep(s, &at, is_not_dirty, 0, SIZE_MAX, &n_dropped);
+        (void)sweep(s, &at, &meant, SIZE_MAX, &n_dropped);
         if (s->index.n_entries == 0) {
             policy_destroy(&s->policy); /* Queues and ghosts of nobody. */
         }

@@ -87,8 +87,9 @@ bool shard_dirty(struct shard *s, const struct key *key, int64_t *filled_us);
 /* As cache_clean(). */
 void shard_clean(struct shard *s, const struct key *key, uint64_t version);
 
-/* Drops what is not dirty, in steps: others have their turn between them. */
-void shard_clear(struct shard *s);
+/* Drops what is not dirty and 'is_meant' says (NULL: all), in steps: others have
+ * their turn between them. */
+void shard_clear(struct shard *s, cache_key_fn *is_meant, void *context);
 
 /* Looks at some entries, about 'max' at most, and drops the expired ones that
  * are not dirty; the next call goes on behind them.  Adds the number dropped to

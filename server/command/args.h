@@ -9,6 +9,8 @@
 
 #include "server/command/command.h"
 
+#include <limits.h>
+
 /* True if argument 'i' is 'word', in any case. */
 static inline bool arg_is(const struct request *request, size_t i,
                           const char *word)
@@ -49,6 +51,23 @@ static inline bool arg_cursor(struct request *request, size_t i,
         reply_error(&request->reply, "ERR invalid cursor");
     }
     return good;
+}
+
+/* The same within the bounds of a C int, as Redis reads some. */
+static inline bool arg_int(struct request *request, size_t i, int *value)
+{
+    int64_t wide;
+
+    if (!arg_integer(request, i, &wide)) {
+        return false;
+    }
+    if (wide < INT_MIN || wide > INT_MAX) {
+        reply_error(&request->reply, "ERR value is out of range, value must "
+                                     "between -2147483648 and 2147483647");
+        return false;
+    }
+    *value = (int)wide;
+    return true;
 }
 
 /* As the precision of "%.*s": of what a client sent, however much, an error

@@ -103,6 +103,7 @@ struct client {
     _Atomic size_t pending_requests;
     _Atomic size_t memory_bytes; /* All of the connection's, but for what is
                                     queued behind MULTI. */
+    _Atomic int database;        /* As SELECT chose it. */
     _Atomic int shown_protocol;  /* Copy of 'protocol'. */
     _Atomic size_t queued_bytes; /* Of commands between MULTI and EXEC. */
     _Atomic int queued_commands; /* Plus 1; 0: there was no MULTI. */
@@ -229,6 +230,8 @@ struct request {
     /* Set by a handler whose waiting CLIENT UNBLOCK may end: replies, and hands
      * the request back.  NULL: it may not. */
     void (*on_unblock)(struct request *request, bool with_error);
+    bool translated; /* Its keys are not as the client wrote them any more;
+                        databases.h. */
 
     /* Private to net/conn and request_keep_args(). */
     struct request *next;

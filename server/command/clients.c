@@ -258,7 +258,7 @@ static void describe(struct client *c, int64_t now_us, struct buf *out)
                " db=%d sub=%zu psub=%zu ssub=%zu multi=%d watch=%zu qbuf=%zu "
                "qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu rbp=%zu "
                "obl=%zu oll=%zu omem=%zu tot-mem=%zu events=%s cmd=%s ",
-               0, client_subscriptions(c, PUBSUB_CHANNEL),
+               SHOWN(database), client_subscriptions(c, PUBSUB_CHANNEL),
                client_subscriptions(c, PUBSUB_PATTERN),
                client_subscriptions(c, PUBSUB_SHARD),
                SHOWN(queued_commands) - 1, SHOWN(watched_keys),

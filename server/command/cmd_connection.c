@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * PING ECHO HELLO QUIT RESET SELECT: about the connection itself.
+ * PING ECHO HELLO QUIT RESET: about the connection itself.
  */
 #include "server/command/acl.h"
 #include "server/command/args.h"
@@ -136,22 +136,9 @@ enum command_status cmd_reset(struct request *r)
     client_set_flag(r->client, CLIENT_NO_EVICT, false);
     client_set_flag(r->client, CLIENT_NO_TOUCH, false);
     r->client->replies = REPLIES_SENT;
+    atomic_store_explicit(&r->client->database, 0, memory_order_relaxed);
     set_protocol(r, 2);
     acl_welcome(r->client);
     reply_simple(&r->reply, "RESET");
     return COMMAND_DONE;
-}
-
-enum command_status cmd_select(struct request *r)
-{
-    int64_t index;
-
-    if (!arg_integer(r, 1, &index)) {
-        return COMMAND_DONE;
-    }
-    if (index != 0) {
-        reply_error(&r->reply, "ERR DB index is out of range");
-        return COMMAND_DONE;
-    }
-    return done_ok(r);
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * MSET MSETNX RENAME RENAMENX COPY: several keys in one step, all or nothing.
+ * MSET MSETNX RENAME RENAMENX COPY MOVE: several keys in one step, all or nothing.
  *
  * Each is a group of updates, of which those that come later act on what the
  * earlier ones found.
  */
 #include "common/mem.h"
 #include "server/command/args.h"
+#include "server/command/databases.h"
 #include "server/command/decide.h"
 #include "server/command/handlers.h"
 #include "server/command/write.h"
@@ -129,11 +130,13 @@ enum command_status cmd_msetnx(struct request *r)
     return status;
 }
 
-/* ---- RENAME, RENAMENX and COPY ---- */
+/* ---- RENAME, RENAMENX, COPY and MOVE ---- */
 
 /* A value on its way from one key to another; request->found has its bytes. */
 struct transfer {
     struct decision decision;
+    struct slice from, to; /* The keys. */
+    const char *from_event, *to_event;
     bool same;    /* RENAME of a key to itself. */
     bool replace; /* What is at the other key. */
     bool removes; /* The value from where it was. */
@@ -197,36 +200,45 @@ static enum command_status begin(struct request *r, struct transfer *t,
 {
     const struct update updates[] = {
         {.op = STORE_READ,
-         .key = r->argv[2],
+         .key = t->to,
          .context = t,
          .found = found_target},
         {.op = t->removes ? STORE_DELETE_PLAIN : STORE_READ,
-         .key = r->argv[1],
-         .event = "rename_from",
+         .key = t->from,
+         .event = t->from_event,
          .class = CHANGE_GENERIC,
          .context = t,
          .decide = decide_source},
         {.op = STORE_PUT_PLAIN,
-         .key = r->argv[2],
-         .event = t->removes ? "rename_to" : "copy_to",
+         .key = t->to,
+         .event = t->to_event,
          .class = CHANGE_GENERIC,
          .context = t,
          .decide = decide_target},
     };
 
-    t->same = slice_equal(r->argv[1], r->argv[2]);
+    t->same = slice_equal(t->from, t->to);
     return write_updates(r, updates, ARRAY_LEN(updates), on_outcome);
 }
 
-/* The context of a command from key 1 to key 2, or NULL, which is replied. */
-static struct transfer *transfer_new(struct request *r)
+/* The context of a command from key 1 to the key 'to', or NULL, which is
+ * replied. */
+static struct transfer *transfer_new(struct request *r, struct slice to)
 {
-    if (write_is_record(r, r->argv[1]) || write_is_record(r, r->argv[2])) {
-        reply_error(&r->reply, "ERR a record cannot be renamed or copied: its "
-                               "key is that of a row; SET and DEL write rows");
+    if (write_is_record(r, r->argv[1]) || write_is_record(r, to)) {
+        reply_error(&r->reply, "ERR a record cannot be renamed, copied or "
+                               "moved: its key is that of a row; SET and DEL "
+                               "write rows");
         return NULL;
     }
-    return decision_new(r, sizeof(struct transfer));
+    struct transfer *t = decision_new(r, sizeof *t);
+    if (t != NULL) {
+        t->from = r->argv[1];
+        t->to = to;
+        t->from_event = "rename_from";
+        t->to_event = "rename_to";
+    }
+    return t;
 }
 
 static bool failed(struct request *r, const struct transfer *t,
@@ -265,6 +277,13 @@ static void answer_renamenx(struct request *r,
     }
 }
 
+static enum command_status done_same(struct request *r)
+{
+    reply_error(&r->reply, "ERR source and destination objects are the same");
+    return COMMAND_DONE;
+}
+
+/* Of COPY and of MOVE. */
 static void answer_copy(struct request *r, const struct update_outcome *outcome)
 {
     const struct transfer *t = r->state;
@@ -276,7 +295,7 @@ static void answer_copy(struct request *r, const struct update_outcome *outcome)
 
 enum command_status cmd_rename(struct request *r)
 {
-    struct transfer *t = transfer_new(r);
+    struct transfer *t = transfer_new(r, r->argv[2]);
 
     if (t == NULL) {
         return COMMAND_DONE;
@@ -288,7 +307,7 @@ enum command_status cmd_rename(struct request *r)
 
 enum command_status cmd_renamenx(struct request *r)
 {
-    struct transfer *t = transfer_new(r);
+    struct transfer *t = transfer_new(r, r->argv[2]);
 
     if (t == NULL) {
         return COMMAND_DONE;
@@ -299,33 +318,57 @@ enum command_status cmd_renamenx(struct request *r)
 
 enum command_status cmd_copy(struct request *r)
 {
+    unsigned database = client_database(r->client);
+    struct slice to = r->argv[2];
     bool replace = false;
 
     for (size_t i = 3; i < r->argc; i++) {
-        int64_t index;
         if (arg_is(r, i, "REPLACE")) {
             replace = true;
         } else if (arg_is(r, i, "DB") && i + 1 < r->argc) {
-            if (!arg_integer(r, ++i, &index)) {
-                return COMMAND_DONE;
-            }
-            if (index != 0) {
-                reply_error(&r->reply, "ERR DB index is out of range");
+            if (!database_arg(r, ++i, &database)) {
                 return COMMAND_DONE;
             }
         } else {
             return done_syntax_error(r);
         }
     }
-    struct transfer *t = transfer_new(r);
+    if (database != client_database(r->client) &&
+        !database_key(r, database, plain_key_shown(to), &to)) {
+        return COMMAND_DONE;
+    }
+    struct transfer *t = transfer_new(r, to);
     if (t == NULL) {
         return COMMAND_DONE;
     }
-    if (slice_equal(r->argv[1], r->argv[2])) {
-        reply_error(&r->reply,
-                    "ERR source and destination objects are the same");
+    if (slice_equal(t->from, t->to)) {
+        return done_same(r);
+    }
+    t->to_event = "copy_to";
+    t->replace = replace;
+    return begin(r, t, answer_copy);
+}
+
+enum command_status cmd_move(struct request *r)
+{
+    unsigned database;
+    struct slice to;
+
+    if (!database_arg(r, 2, &database)) {
         return COMMAND_DONE;
     }
-    t->replace = replace;
+    if (database == client_database(r->client)) {
+        return done_same(r);
+    }
+    if (!database_key(r, database, plain_key_shown(r->argv[1]), &to)) {
+        return COMMAND_DONE;
+    }
+    struct transfer *t = transfer_new(r, to);
+    if (t == NULL) {
+        return COMMAND_DONE;
+    }
+    t->from_event = "move_from";
+    t->to_event = "move_to";
+    t->removes = true;
     return begin(r, t, answer_copy);
 }

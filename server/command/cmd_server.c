@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * SHUTDOWN FLUSHALL FLUSHDB LASTSAVE ROLE TIME: about the server as a whole.
+ * SHUTDOWN LASTSAVE ROLE TIME: about the server as a whole.
  */
 #include "common/clock.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/info.h"
 #include "server/command/parts.h"
-#include "server/command/write.h"
 
 enum command_status cmd_shutdown(struct request *r)
 {
@@ -36,23 +35,6 @@ enum command_status cmd_shutdown(struct request *r)
     r->client->close_after_reply = true;
     server->stop(server);
     return COMMAND_DONE;
-}
-
-static void answer_flush(struct request *r, const struct update_result *result)
-{
-    (void)result;
-    reply_ok(&r->reply);
-}
-
-enum command_status cmd_flushall(struct request *r)
-{
-    const struct update update = {.op = STORE_CLEAR_PLAIN, .key = SLICE("")};
-
-    if (r->argc > 2 ||
-        (r->argc == 2 && !arg_is(r, 1, "ASYNC") && !arg_is(r, 1, "SYNC"))) {
-        return done_syntax_error(r);
-    }
-    return write_key(r, &update, answer_flush);
 }
 
 enum command_status cmd_lastsave(struct request *r)

@@ -5,6 +5,7 @@
 #include "server/command/account.h"
 #include "server/command/acl.h"
 #include "server/command/args.h"
+#include "server/command/databases.h"
 #include "server/command/handlers.h"
 #include "server/command/monitor.h"
 #include "server/command/pause.h"
@@ -143,6 +144,9 @@ static bool may_subscriber_run(const struct command *command)
 
 static enum command_status run_handler(struct request *request)
 {
+    if (!database_enter(request)) {
+        return COMMAND_DONE;
+    }
     return tracking_is_on(request->client) ? tracking_run(request)
                                            : request->command->run(request);
 }

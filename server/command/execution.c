@@ -5,6 +5,8 @@
 #include "server/command/account.h"
 #include "server/command/acl.h"
 #include "server/command/monitor.h"
+#include "server/command/databases.h"
+#include "server/command/handlers.h"
 #include "server/command/parts.h"
 #include "server/command/read.h"
 #include "server/command/tracking.h"
@@ -23,6 +25,7 @@ struct execution {
     size_t found_bytes; /* Kept by reads; of the thread of the group. */
     bool starting;      /* Inside execution_start(). */
     bool no_memory;
+    int database; /* That was selected before. */
 };
 
 static void execution_free(struct execution *x)
@@ -82,9 +85,12 @@ bool execution_keep(struct request *request, struct slice bytes)
            buf_try_append_slice(&request->found, bytes);
 }
 
-static bool touches_keys(const struct command *command)
+/* Runs before the group begins: what touches keys, and SELECT, which says whose
+ * keys the commands behind it mean. */
+static bool runs_first(const struct command *command)
 {
-    return (command->flags & (CMD_READONLY | CMD_WRITE)) != 0;
+    return (command->flags & (CMD_READONLY | CMD_WRITE)) != 0 ||
+           command->run == cmd_select;
 }
 
 /* What its user may do can have changed since it was queued. */
@@ -113,10 +119,24 @@ static void run(struct execution *x, struct queued *queued)
     r->execution = x;
     r->start_us = x->request->start_us;
     r->reply = (struct reply){.out = &r->own, .protocol = r->client->protocol};
-    queued->done = !admit(r) || r->command->run(r) == COMMAND_DONE;
+    if (!admit(r) || !database_enter(r)) {
+        queued->done = true;
+        return;
+    }
+    if (tracking_is_on(r->client) && runs_first(r->command)) {
+        tracking_remember(r);
+    }
+    queued->done = r->command->run(r) == COMMAND_DONE;
 }
 
 /* ---- the reply ---- */
+
+/* Nothing was carried out, and no SELECT either. */
+static void select_again(struct execution *x)
+{
+    atomic_store_explicit(&x->request->client->database, x->database,
+                          memory_order_relaxed);
+}
 
 /* The database has refused one of the commands. */
 static void reply_refused(struct reply *reply,
@@ -176,6 +196,9 @@ static void answer(struct execution *x, const struct update_outcome *outcome)
 {
     struct reply *reply = &x->request->reply;
 
+    if (outcome->err != ERR_OK) {
+        select_again(x);
+    }
     switch (outcome->err) {
     case ERR_OK:
         answer_all(x, outcome);
@@ -235,6 +258,7 @@ static bool start_group(struct execution *x)
                                          .origin = client->id};
 
     if (x->no_memory) {
+        select_again(x);
         reply_err(&x->request->reply, ERR_NOMEM, NULL);
         return true;
     }
@@ -242,8 +266,11 @@ static bool start_group(struct execution *x)
         on_done(x, &(struct update_outcome){.err = ERR_OK});
         return true;
     }
-    return write_refuses_mix(x->request, x->updates, x->n_updates) ||
-           update_start(client->server->lookup, x->updates, x->n_updates,
+    if (write_refuses_mix(x->request, x->updates, x->n_updates)) {
+        select_again(x);
+        return true;
+    }
+    return update_start(client->server->lookup, x->updates, x->n_updates,
                         &caller);
 }
 
@@ -254,6 +281,7 @@ enum command_status execution_start(struct request *request,
 
     x->request = request;
     x->transaction = transaction;
+    x->database = (int)client_database(request->client);
     x->starting = true;
     /* Asked again in the order of writes; here it saves the way there. */
     if (!unchanged(x)) {
@@ -266,11 +294,7 @@ enum command_status execution_start(struct request *request,
         if (monitor_is_on(request->client->server)) {
             monitor_tell(&q->request);
         }
-        if (touches_keys(q->request.command)) {
-            if (tracking_is_on(request->client)) {
-                q->request.client = request->client;
-                tracking_remember(&q->request);
-            }
+        if (runs_first(q->request.command)) {
             run(x, q);
         }
     }

@@ -14,6 +14,13 @@
 #include "server/command/client.h"
 #include "server/command/parts.h"
 
+struct keyspace;
+
+/* 'server' is borrowed, and need not be complete yet. */
+struct keyspace *keyspace_new(const struct server *server);
+/* After the store was closed. */
+void keyspace_free(struct keyspace *keyspace);
+
 typedef void keyspace_ready_fn(struct request *request);
 
 /* Has the figures brought up to date on behalf of 'request', which is not part

@@ -3,6 +3,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "server/command/databases.h"
 #include "server/command/args.h"
 #include "server/command/command.h"
 #include "server/command/handlers.h"
@@ -98,7 +99,7 @@ static void append_head(const struct client *client, struct buf *line)
     const size_t size = strlen(client->address);
 
     buf_printf(line, "+%lld.%06lld [%d ", (long long)(now_us / 1000000),
-               (long long)(now_us % 1000000), 0);
+               (long long)(now_us % 1000000), (int)client_database(client));
     if (client_has_flag(client, CLIENT_UNIX)) {
         /* "path:0" */
         buf_append_string(line, "unix:");
@@ -112,8 +113,9 @@ static void append_head(const struct client *client, struct buf *line)
 static bool append_arguments(const struct request *r, struct buf *line)
 {
     for (size_t i = 0; i < r->argc; i++) {
-        if (!append_argument(line, redact_is_secret(r, i) ? SLICE(REDACTED)
-                                                          : r->argv[i])) {
+        if (!append_argument(line, redact_is_secret(r, i)
+                                       ? SLICE(REDACTED)
+                                       : database_shown_arg(r, i))) {
             return false;
         }
     }

@@ -3,8 +3,13 @@
 
 #include "common/buf.h"
 #include "server/admin/config.h"
+#include "server/command/databases.h"
 #include "server/command/parts.h"
 #include "server/command/pubsub.h"
+#include "server/store/store.h"
+
+#define KEYSPACE "keyspace"
+#define KEYEVENT "keyevent"
 
 /* The letter of notify-keyspace-events; 0: no event of a key. */
 static int64_t event_of(enum change_class class)
@@ -28,17 +33,30 @@ static int64_t event_of(enum change_class class)
     return 0;
 }
 
-/* Publishes 'message' on the channel "<prefix><name>". */
-static void publish(struct pubsub *pubsub, const char *prefix,
+/* Publishes 'message' on the channel "__<what>@<database>__:<name>". */
+static void publish(struct pubsub *pubsub, const char *what, int database,
                     struct slice name, struct slice message)
 {
     struct buf channel = {0};
 
-    buf_append_string(&channel, prefix);
+    buf_printf(&channel, "__%s@%d__:", what, database);
     buf_append_slice(&channel, name);
     (void)pubsub_publish(pubsub, PUBSUB_CHANNEL, buf_slice(&channel), message,
                          NULL);
     buf_destroy(&channel);
+}
+
+/* The database that clients know the key in; -1 for one of our own. */
+static int database_of(const struct server *server, struct slice key)
+{
+    struct slice id;
+
+    if (!plain_key_has_prefix(key) &&
+        (!databases_swapped(server->databases) ||
+         mapping_find(store_mappings(server->store), key, &id) != NULL)) {
+        return 0;
+    }
+    return databases_selected(server->databases, plain_key_database(key));
 }
 
 void notifier_hear(void *arg, const struct change *change)
@@ -52,7 +70,7 @@ void notifier_hear(void *arg, const struct change *change)
         config_number(server->config, CONFIG_notify_keyspace_events);
     if (change->class == CHANGE_ALL) {
         if ((told & EVENTS_KEYEVENT) != 0) {
-            publish(server->pubsub, PUBSUB_KEYEVENT, SLICE("resync"),
+            publish(server->pubsub, KEYEVENT, 0, SLICE("resync"),
                     change->key.size > 0 ? change->key : SLICE("*"));
         }
         return;
@@ -61,10 +79,12 @@ void notifier_hear(void *arg, const struct change *change)
         return;
     }
     const struct slice event = slice_from_string(change->event);
-    if ((told & EVENTS_KEYSPACE) != 0) {
-        publish(server->pubsub, PUBSUB_KEYSPACE, change->key, event);
+    const struct slice key = plain_key_shown(change->key);
+    const int database = database_of(server, change->key);
+    if (database >= 0 && (told & EVENTS_KEYSPACE) != 0) {
+        publish(server->pubsub, KEYSPACE, database, key, event);
     }
-    if ((told & EVENTS_KEYEVENT) != 0) {
-        publish(server->pubsub, PUBSUB_KEYEVENT, event, change->key);
+    if (database >= 0 && (told & EVENTS_KEYEVENT) != 0) {
+        publish(server->pubsub, KEYEVENT, database, event, key);
     }
 }

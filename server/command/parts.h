@@ -20,6 +20,8 @@ struct cache;
 struct client_memory;
 struct clients;
 struct config;
+struct databases;
+struct keyspace;
 struct lookup;
 struct pause;
 struct pubsub;
@@ -38,6 +40,8 @@ struct server {
     struct client_memory *client_memory;
     struct pause *pause; /* CLIENT PAUSE. */
     struct acl *acl;
+    struct databases *databases;
+    struct keyspace *keyspace;
     struct pubsub *pubsub;
     struct tracking *tracking;
     struct slowlog *slowlog;

@@ -55,10 +55,6 @@ enum pubsub_kind {
     PUBSUB_KINDS
 };
 
-/* Channels that changes of keys are told on begin so. */
-#define PUBSUB_KEYSPACE "__keyspace@0__:"
-#define PUBSUB_KEYEVENT "__keyevent@0__:"
-
 struct pubsub *pubsub_new(void);
 /* Nobody is subscribed any more. */
 void pubsub_free(struct pubsub *ps);

@@ -5,6 +5,7 @@
 #include "common/lock.h"
 #include "common/mem.h"
 #include "server/admin/config.h"
+#include "server/command/databases.h"
 #include "server/command/parts.h"
 #include "server/command/redact.h"
 
@@ -73,7 +74,7 @@ static size_t n_shown(const struct request *r)
 
 static void print_arg(const struct request *r, size_t i, struct reply *reply)
 {
-    const struct slice arg = r->argv[i];
+    const struct slice arg = database_shown_arg(r, i);
     char cut[ARG_BYTES_SHOWN + NOTE_BYTES];
 
     if (redact_is_secret(r, i)) {

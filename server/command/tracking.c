@@ -11,6 +11,7 @@
 #include "server/command/parts.h"
 #include "server/command/tracking_internal.h"
 #include "server/lookup/lost.h"
+#include "server/store/plain_key.h"
 #include "server/store/store.h"
 
 #include <assert.h>
@@ -18,7 +19,7 @@
 
 struct slice tracking_shown(struct slice key)
 {
-    return key;
+    return plain_key_shown(key);
 }
 
 /* ---- hubs ---- */

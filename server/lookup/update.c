@@ -5,6 +5,7 @@
 #include "common/mem.h"
 #include "server/lookup/update_internal.h"
 #include "server/lookup/watch.h"
+#include "server/store/plain_key.h"
 
 #include <assert.h>
 
@@ -327,7 +328,8 @@ static void tell(const struct member *m, const char *event,
                  enum change_class class)
 {
     const struct changes *changes = lookup_parts(m->batch->lookup)->changes;
-    const struct change change = {.key = m->asked.key,
+    const struct change change = {.key = class == CHANGE_FLUSHED ? SLICE("")
+                                                                 : m->asked.key,
                                   .event = event,
                                   .class = class,
                                   .origin = m->batch->caller.origin};
@@ -335,6 +337,15 @@ static void tell(const struct member *m, const char *event,
     if (changes != NULL) {
         changes_tell(changes, &change);
     }
+}
+
+bool member_clears(void *member, struct slice key)
+{
+    const struct member *m = member;
+
+    /* With those of database 0 the copies of records go. */
+    return m->asked.key.size == 0 ||
+           plain_key_database(key) == plain_key_database(m->asked.key);
 }
 
 void member_tell(const struct member *m)
@@ -362,7 +373,9 @@ void member_touch(const struct member *m)
     if (watches == NULL) {
         return;
     }
-    if (m->asked.op == STORE_CLEAR_PLAIN) {
+    if (m->asked.op == STORE_CLEAR_PLAIN && m->asked.key.size > 0) {
+        watches_touch_database(watches, plain_key_database(m->asked.key));
+    } else if (m->asked.op == STORE_CLEAR_PLAIN) {
         watches_touch_all(watches, SLICE(""));
     } else {
         watches_touch(watches, m->asked.key);

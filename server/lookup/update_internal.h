@@ -109,6 +109,8 @@ void member_tell(const struct member *m);
 /* Likewise, of a change that was told before: the key is not what they were
  * shown since. */
 void member_tell_quietly(const struct member *m);
+/* Does 'member', which clears plain keys, clear this one?  For cache_clear(). */
+bool member_clears(void *member, struct slice key);
 /* Tells those who watch the key. */
 void member_touch(const struct member *m);
 

@@ -416,7 +416,7 @@ static enum memory clear(struct batch *b)
     if (b->caller.check != NULL && !b->caller.check(b->caller.arg)) {
         batch_fail(b, ERR_CONFLICT, SLICE(""));
     } else {
-        cache_clear(batch_cache(b));
+        cache_clear_some(batch_cache(b), member_clears, m);
         member_touch(m);
         member_tell(m);
     }

@@ -43,8 +43,7 @@ static enum err present_of(struct member *m, const struct store_row *row,
         present->kind = flight_kind_of(row->type);
         present->bytes = row->columns[0].bytes;
         present->expires_ms = row->expires_ms;
-        return present->kind != COPY_HASH ||
-                       hash_value_is_valid(present->bytes)
+        return present->kind != COPY_HASH || hash_value_is_valid(present->bytes)
                    ? ERR_OK
                    : ERR_INVALID;
     }
@@ -327,7 +326,7 @@ static void settle_clear(struct member *m, enum err err)
         return;
     }
     flights_fence_plain(batch_flights(m->batch));
-    cache_clear(batch_cache(m->batch));
+    cache_clear_some(batch_cache(m->batch), member_clears, m);
     member_touch(m);
     member_tell(m);
 }

@@ -12,6 +12,7 @@
 #include "common/hash.h"
 #include "common/lock.h"
 #include "common/mem.h"
+#include "server/store/plain_key.h"
 
 #include <assert.h>
 #include <stdatomic.h>
@@ -179,7 +180,26 @@ void watches_touch(struct watches *watches, struct slice key)
     mutex_unlock(&watches->lock);
 }
 
-void watches_touch_all(struct watches *watches, struct slice prefix)
+/* What a touch of many keys is about. */
+struct range {
+    struct slice prefix;
+    unsigned database;
+};
+
+static bool has_prefix(struct slice key, const struct range *range)
+{
+    return slice_has_prefix(key, range->prefix);
+}
+
+static bool is_of_database(struct slice key, const struct range *range)
+{
+    return plain_key_database(key) == range->database;
+}
+
+static void touch_many(struct watches *watches,
+                       bool (*is_in)(struct slice key,
+                                     const struct range *range),
+                       const struct range *range)
 {
     if (nobody_watches(watches)) {
         return;
@@ -187,10 +207,20 @@ void watches_touch_all(struct watches *watches, struct slice prefix)
     mutex_lock(&watches->lock);
     for (size_t i = 0; i < watches->n_bins; i++) {
         for (struct watched *w = watches->bins[i]; w != NULL; w = w->next) {
-            if (slice_has_prefix(slice_make(w->key, w->size), prefix)) {
+            if (is_in(slice_make(w->key, w->size), range)) {
                 touch(w);
             }
         }
     }
     mutex_unlock(&watches->lock);
+}
+
+void watches_touch_all(struct watches *watches, struct slice prefix)
+{
+    touch_many(watches, has_prefix, &(struct range){.prefix = prefix});
+}
+
+void watches_touch_database(struct watches *watches, unsigned database)
+{
+    touch_many(watches, is_of_database, &(struct range){.database = database});
 }

@@ -44,5 +44,8 @@ uint64_t watched_version(const struct watched *watched);
 void watches_touch(struct watches *watches, struct slice key);
 /* Any key that begins with 'prefix' may have changed; all, if it is empty. */
 void watches_touch_all(struct watches *watches, struct slice prefix);
+/* Any plain key that is stored in this database (plain_key.h), and for 0 any
+ * record, may have changed. */
+void watches_touch_database(struct watches *watches, unsigned database);
 
 #endif

@@ -654,6 +654,9 @@ void conn_work(struct conn *conn, struct slice fresh)
         return;
     }
     conn->conns->now_us = clock_now_us();
+    if (conn->ended) {
+        (void)on_unblock(&conn->client, false); /* Else it might never end. */
+    }
     conns_lend_output(conn->conns, &conn->output);
     requests_take(&conn->requests, &conn->output);
     if (!run_input(conn, fresh) || !flush(conn) || is_over(conn)) {

@@ -91,6 +91,13 @@ struct engine {
     /* Sets walk->n_keys. */
     enum err (*count)(struct engine_reader *reader, struct store_walk *walk,
                       struct buf *detail);
+    /* Fills walk->figures and walk->n_keys. */
+    enum err (*keyspace)(struct engine_reader *reader, struct store_walk *walk,
+                         struct buf *detail);
+    /* Calls walk->key() with one key, if there is any, and sets walk->n_keys;
+     * does not read the whole table for that. */
+    enum err (*random)(struct engine_reader *reader, struct store_walk *walk,
+                       struct buf *detail);
 
     enum err (*writer_open)(struct engine_database *database,
                             struct engine_writer **writerp, struct buf *detail);

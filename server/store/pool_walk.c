@@ -5,6 +5,8 @@
  */
 #include "server/store/pool_internal.h"
 
+#include "common/clock.h"
+
 /* Walks under way at the same time; beyond it, ERR_STORE_BUSY. */
 #define WALKS_MAX 1024
 
@@ -17,6 +19,7 @@ enum err store_pool_walk_begin(struct store_pool *pool, struct store_walk *walk)
 
     walk->pool = pool;
     walk->left = walk->count;
+    walk->took_us = 0;
     mutex_lock(&pool->lock);
     if (pool->stopping) {
         err = ERR_SHUTTING_DOWN;
@@ -58,11 +61,22 @@ static bool step(struct store_walk *walk, struct engine_reader *reader,
     const size_t count = walk->left < WALK_STEP ? walk->left : WALK_STEP;
     struct buf detail = {0};
 
-    if (walk->kind == STORE_COUNT) {
-        *err = engine->count(reader, walk, &detail);
-    } else {
+    const int64_t start_us = clock_now_us();
+    switch (walk->kind) {
+    case STORE_SCAN:
         *err = engine->scan(reader, walk, count, &detail);
+        break;
+    case STORE_COUNT:
+        *err = engine->count(reader, walk, &detail);
+        break;
+    case STORE_KEYSPACE:
+        *err = engine->keyspace(reader, walk, &detail);
+        break;
+    case STORE_RANDOM:
+        *err = engine->random(reader, walk, &detail);
+        break;
     }
+    walk->took_us += clock_now_us() - start_us;
     if (*err != ERR_OK) {
         store_pool_complain(walk->pool, "walk", *err, &detail);
     }
@@ -77,7 +91,7 @@ static void run_walk(struct pool_job *job, void *worker)
 {
     struct store_walk *walk = container_of(job, struct store_walk, job);
     struct store_pool *pool = walk->pool;
-    enum err err;
+    enum err err = ERR_OK;
 
     const bool more = step(walk, worker, &err);
     mutex_lock(&pool->lock);

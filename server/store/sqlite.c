@@ -637,6 +637,30 @@ static enum err count(struct engine_reader *reader, struct store_walk *walk,
     return err;
 }
 
+static enum err keyspace(struct engine_reader *reader, struct store_walk *walk,
+                         struct buf *detail)
+{
+    enum err err = sqlite_gate_enter(reader, detail);
+
+    if (err == ERR_OK) {
+        err = sqlite_keyspace(reader, walk, detail);
+        sqlite_gate_leave(reader);
+    }
+    return err;
+}
+
+static enum err random_key(struct engine_reader *reader,
+                           struct store_walk *walk, struct buf *detail)
+{
+    enum err err = sqlite_gate_enter(reader, detail);
+
+    if (err == ERR_OK) {
+        err = sqlite_random(reader, walk, detail);
+        sqlite_gate_leave(reader);
+    }
+    return err;
+}
+
 static uint64_t era(const struct engine_writer *writer)
 {
     return writer->database->era;
@@ -654,6 +678,8 @@ const struct engine engine_sqlite = {
     .read = read_one,
     .scan = scan,
     .count = count,
+    .keyspace = keyspace,
+    .random = random_key,
     .writer_open = sqlite_writer_open,
     .writer_close = sqlite_writer_close,
     .begin = sqlite_begin,

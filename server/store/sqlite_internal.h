@@ -19,6 +19,7 @@
  *     sqlite_effects.c what a write changes beside its row
  *     sqlite_real.c    reals as text
  *     sqlite_scan.c    walks and their cursors
+ *     sqlite_keyspace.c  plain keys by database; how many, and any one
  *     sqlite_places.c  cursors of walks that no number can say
  *     sqlite_watch.c   what others commit
  *     sqlite_files.c   the files, and who writes to them
@@ -83,12 +84,18 @@ struct engine_reader {
     struct sqlite3_stmt *end;
     bool has_plain; /* The file has a table for plain keys. */
     struct sqlite3_stmt *plain;
-    struct sqlite3_stmt **rows; /* One per mapping. */
-    struct sqlite3_stmt *plain_scan;
+    struct sqlite3_stmt **rows;        /* One per mapping. */
+    struct sqlite3_stmt *plain_scan;   /* In the order of ids, … */
+    struct sqlite3_stmt *plain_by_key; /* … or of keys. */
     struct sqlite_row_scan *row_scans; /* One per mapping. */
     struct sqlite3_stmt *plain_count;
-    struct buf key;   /* The key a walk is at. */
-    struct buf place; /* The key it ended at before. */
+    struct sqlite3_stmt *plain_count_range; /* Keys from ?1 up to, not with ?2;
+                                               … */
+    struct sqlite3_stmt *plain_count_from;  /* … from ?1 on. */
+    struct sqlite3_stmt *plain_expiring;    /* That expire after ?1, … */
+    struct sqlite3_stmt *plain_expired;     /* … or not. */
+    struct buf key;                         /* The key a walk is at. */
+    struct buf place;                       /* The key it ended at before. */
 };
 
 /* Statements kept for each mapping that write a choice of its columns. */
@@ -152,6 +159,7 @@ struct engine_writer {
     struct sqlite3_stmt *write_begin, *write_undo, *write_end;
     struct sqlite3_stmt *plain_get, *plain_update, *plain_insert;
     struct sqlite3_stmt *plain_delete, *plain_clear, *plain_purge;
+    struct sqlite3_stmt *plain_clear_range, *plain_clear_rest;
     struct sqlite3_stmt *log_append, *log_trim, *log_find, *log_put;
     struct sqlite3_stmt *letter_put, *letter_drop; /* NULL: not our file. */
     struct sqlite3_stmt *json_type, *json_each;
@@ -589,5 +597,44 @@ enum err sqlite_scan(struct engine_reader *reader, struct store_walk *walk,
                      size_t count, struct buf *detail);
 enum err sqlite_count(struct engine_reader *reader, struct store_walk *walk,
                       struct buf *detail);
+/* The key of the row whose key columns stand in 'statement' from column 'first'
+ * on, in reader->key; false if it has none. */
+bool sqlite_take_row_key(struct engine_reader *reader,
+                         const struct mapping *mapping,
+                         struct sqlite3_stmt *statement, int first);
+/* Adds the rows of a mapping that have keys to '*n_keys'. */
+NODISCARD
+enum err sqlite_count_rows(struct engine_reader *reader,
+                           const struct mapping *mapping, int64_t *n_keys,
+                           struct buf *detail);
+
+/* A name of the rowid of 'mapping' that no column has; NULL if it has none. */
+const char *sqlite_name_of_rowid(struct sqlite3 *db,
+                                 const struct mapping *mapping);
+
+/* ---- sqlite_keyspace.c ---- */
+
+NODISCARD
+enum err sqlite_keyspace_prepare(struct engine_reader *reader,
+                                 struct buf *detail);
+void sqlite_keyspace_finalize(struct engine_reader *reader);
+/* Where the keys of a database go on behind a range of them that began at
+ * '*first': false if there is no more. */
+NODISCARD
+bool sqlite_next_range(unsigned database, struct slice *first);
+/* Are there plain keys of other databases than 0? */
+NODISCARD
+enum err sqlite_has_databases(struct engine_reader *reader, bool *has,
+                              struct buf *detail);
+/* Adds the plain keys of a database that live to '*n_keys'. */
+NODISCARD
+enum err sqlite_count_plain(struct engine_reader *reader, unsigned database,
+                            int64_t *n_keys, struct buf *detail);
+NODISCARD
+enum err sqlite_keyspace(struct engine_reader *reader, struct store_walk *walk,
+                         struct buf *detail);
+NODISCARD
+enum err sqlite_random(struct engine_reader *reader, struct store_walk *walk,
+                       struct buf *detail);
 
 #endif

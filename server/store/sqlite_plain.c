@@ -10,6 +10,7 @@
 
 #include "common/attr.h"
 #include "common/clock.h"
+#include "server/store/plain_key.h"
 
 /* Expired keys taken out by one transaction: no more than it wrote itself. */
 #define PURGE_KEYS "64"
@@ -51,6 +52,10 @@ enum err sqlite_plain_prepare(struct engine_writer *w, struct buf *detail)
          "AND (expires_ms IS NULL OR expires_ms > ?2)",
          &w->plain_delete},
         {"DELETE FROM bookd_plain", &w->plain_clear},
+        {"DELETE FROM bookd_plain WHERE key >= ?1 AND key < ?2",
+         &w->plain_clear_range},
+        {"DELETE FROM bookd_plain WHERE key < x'0001' OR key >= x'01'",
+         &w->plain_clear_rest},
         {"DELETE FROM bookd_plain WHERE id IN (SELECT id FROM bookd_plain "
          "WHERE expires_ms <= ?1 LIMIT " PURGE_KEYS ")",
          &w->plain_purge},
@@ -133,8 +138,19 @@ static enum err delete_key(struct engine_writer *writer,
 static enum err clear(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail)
 {
-    const enum err err =
-        sqlite_execute(writer->db, writer->plain_clear, detail);
+    struct sqlite3_stmt *statement = writer->plain_clear;
+
+    if (write->key.size > 0 && plain_key_database(write->key) == 0) {
+        statement = writer->plain_clear_rest; /* What is of no other. */
+    } else if (write->key.size > 0) {
+        const unsigned next = plain_key_database(write->key) + 1;
+        const char end[] = {next == PLAIN_KEY_DATABASES ? '\1' : '\0',
+                            (char)next};
+        statement = writer->plain_clear_range;
+        sqlite_bind_blob(statement, 1, write->key);
+        sqlite_bind_blob(statement, 2, slice_make(end, sizeof end));
+    }
+    const enum err err = sqlite_execute(writer->db, statement, detail);
     write->n_changed = err == ERR_OK ? sqlite3_changes64(writer->db) : 0;
     return err;
 }

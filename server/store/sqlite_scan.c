@@ -7,13 +7,17 @@
  *     tables with rowids        in the order of these; an INTEGER PRIMARY KEY is
  *                               one, others may change with VACUUM
  *     WITHOUT ROWID and views   in the order of their keys
+ *     plain keys                in the order of their ids; if there are some of
+ *                               other databases than 0, in the order of the keys
+ *                               of the database, so that others cost nothing
  *
  * A cursor is a place: a table and the least rowid to look at there,
  *
  *     cursor = 1 + table + n_tables * zigzag(rowid)
  *
  * with zigzag() folding the negative numbers in between the others: 0, -1, 1,
- * -2 …  With one mapping, two tables, all rowids up to 2^61 have a cursor.  A
+ * -2 …  Plain keys count as two tables, one for each of their orders; so with
+ * one mapping, three tables, all rowids up to 2^60 have a cursor.  A
  * page never ends at one that has none: it goes on to the next that has, or to
  * the end of the table.  Every number is a cursor of some place, so whatever
  * clients send is harmless.
@@ -32,6 +36,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "server/store/plain_key.h"
 
 /* A page does not end at a longer key, as we would have to remember it. */
 #define KEY_REMEMBERED_MAX 4096
@@ -39,7 +44,8 @@
 /* ---- cursors ---- */
 
 struct place {
-    size_t table; /* 0: plain keys; 1 + index of a mapping. */
+    size_t table; /* 0: plain keys; 1 + index of a mapping; behind the last one
+                     plain keys in their order. */
     int64_t at;   /* The first rowid to look at; or where to go on from, in the
                      order of keys. */
 };
@@ -88,9 +94,15 @@ struct page {
     uint64_t cursor; /* Where the page ended; 0: not yet. */
 };
 
-static size_t n_tables_of(const struct page *page)
+static size_t n_tables_of(const struct engine_reader *reader)
 {
-    return page->reader->mappings->count + 1;
+    return reader->mappings->count + 2;
+}
+
+/* The number of plain keys in their order. */
+static size_t plain_by_key(const struct engine_reader *reader)
+{
+    return n_tables_of(reader) - 1;
 }
 
 static void give_plain_key(struct page *page, struct sqlite3_stmt *statement)
@@ -101,15 +113,16 @@ static void give_plain_key(struct page *page, struct sqlite3_stmt *statement)
                                    ? INT64_MAX
                                    : sqlite3_column_int64(statement, 2);
 
+    const struct slice key = slice_make(size == 0 ? "" : data, size);
+
     page->walk->type = sqlite_plain_type(statement, 3);
-    if (expires_ms > page->now_ms) {
-        page->walk->key(page->walk, slice_make(size == 0 ? "" : data, size));
+    if (expires_ms > page->now_ms &&
+        plain_key_database(key) == page->walk->database) {
+        page->walk->key(page->walk, key);
     }
 }
 
-/* The key of the row whose key columns stand in 'statement' from column 'first'
- * on, in reader->key; false if it has none. */
-static bool take_row_key(struct engine_reader *reader,
+bool sqlite_take_row_key(struct engine_reader *reader,
                          const struct mapping *mapping,
                          struct sqlite3_stmt *statement, int first)
 {
@@ -133,7 +146,7 @@ static bool take_row_key(struct engine_reader *reader,
 static void give_row_key(struct page *page, const struct mapping *mapping,
                          struct sqlite3_stmt *statement, int first)
 {
-    if (take_row_key(page->reader, mapping, statement, first)) {
+    if (sqlite_take_row_key(page->reader, mapping, statement, first)) {
         page->walk->key(page->walk, buf_slice(&page->reader->key));
     }
 }
@@ -162,7 +175,7 @@ static enum err scan_by_rowid(struct page *page, struct place place,
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         place.at = sqlite3_column_int64(statement, 0);
         if (page->left == 0) {
-            page->cursor = place_to_cursor(place, n_tables_of(page));
+            page->cursor = place_to_cursor(place, n_tables_of(page->reader));
             if (page->cursor != 0) {
                 break;
             }
@@ -215,7 +228,7 @@ static uint64_t end_between(struct page *page, size_t table,
     } else if (at->any || at->before != 0) {
         return 0;
     }
-    return place_to_cursor(place, n_tables_of(page));
+    return place_to_cursor(place, n_tables_of(page->reader));
 }
 
 /* Looks at the rows of place.table behind the key that place.at stands for. */
@@ -232,7 +245,7 @@ static enum err scan_by_key(struct page *page, struct place place,
 
     at.before = resumed ? (uint64_t)place.at : 0;
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        if (!take_row_key(reader, mapping, statement, 0)) {
+        if (!sqlite_take_row_key(reader, mapping, statement, 0)) {
             continue;
         }
         if (page->left == 0) {
@@ -256,15 +269,103 @@ static enum err scan_by_key(struct page *page, struct place place,
     return finish(page, statement, code, detail);
 }
 
+/* Where plain keys in their order go on, in page->reader->place; what the walk
+ * remembered is the last key that was looked at. */
+static uint64_t bind_plain_scan(struct page *page, int64_t at)
+{
+    struct engine_reader *reader = page->reader;
+    const char prefix[] = {'\0', (char)page->walk->database};
+
+    buf_clear(&reader->place);
+    if (at > 0 && sqlite_places_get(reader->database->places, (uint64_t)at,
+                                    &reader->place)) {
+        buf_append_char(&reader->place, '\0'); /* The least key behind it. */
+        return (uint64_t)at;
+    }
+    if (page->walk->database != 0) {
+        buf_append(&reader->place, prefix, sizeof prefix);
+    }
+    return 0;
+}
+
+/* Looks at the keys of the database from reader->place on, as far as they stand
+ * together.  '*at' goes on with them; '*ended' if no others follow. */
+static enum err scan_plain_range(struct page *page, struct slice from,
+                                 struct key_walk *at, bool *ended,
+                                 struct buf *detail)
+{
+    struct sqlite3_stmt *statement = page->reader->plain_by_key;
+    int code;
+
+    sqlite_bind_blob(statement, 1, from);
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        const struct slice key = sqlite_column(statement, 1).bytes;
+        if (plain_key_database(key) != page->walk->database) {
+            break;
+        }
+        if (page->left == 0) {
+            page->cursor = end_between(page, plain_by_key(page->reader), at);
+            if (page->cursor != 0) {
+                break;
+            }
+        }
+        page->left -= page->left > 0 ? 1 : 0;
+        buf_clear(&at->last);
+        buf_append_slice(&at->last, key);
+        at->any = true;
+        give_plain_key(page, statement);
+    }
+    *ended = code == SQLITE_DONE;
+    return finish(page, statement, code, detail);
+}
+
+static enum err scan_plain_by_key(struct page *page, struct place place,
+                                  struct buf *detail)
+{
+    struct engine_reader *reader = page->reader;
+    struct key_walk at = {.before = bind_plain_scan(page, place.at)};
+    struct slice from = buf_slice(&reader->place);
+    bool ended;
+    enum err err;
+
+    do {
+        err = scan_plain_range(page, from, &at, &ended, detail);
+    } while (err == ERR_OK && page->cursor == 0 && !ended &&
+             sqlite_next_range(page->walk->database, &from));
+    if (err == ERR_OK && page->cursor == 0) {
+        sqlite_places_end(reader->database->places, at.before);
+    }
+    buf_destroy(&at.last);
+    return err;
+}
+
+static enum err scan_plain(struct page *page, struct place place,
+                           struct buf *detail)
+{
+    struct engine_reader *reader = page->reader;
+    bool by_key = place.table != 0 || page->walk->database != 0;
+    enum err err = ERR_OK;
+
+    if (!reader->has_plain || page->walk->records_only) {
+        return ERR_OK;
+    }
+    if (!by_key && place.at == AT_FIRST) { /* A walk stays as it began. */
+        err = sqlite_has_databases(reader, &by_key, detail);
+    }
+    if (err != ERR_OK) {
+        return err;
+    }
+    return by_key ? scan_plain_by_key(page, place, detail)
+                  : scan_by_rowid(page, place, reader->plain_scan, detail);
+}
+
 static enum err scan_table(struct page *page, struct place place,
                            struct buf *detail)
 {
     struct engine_reader *reader = page->reader;
 
-    if (place.table == 0) {
-        return reader->has_plain
-                   ? scan_by_rowid(page, place, reader->plain_scan, detail)
-                   : ERR_OK;
+    if (place.table == 0 || place.table == plain_by_key(reader)) {
+        return scan_plain(page, place, detail);
     }
     const struct mapping *mapping = &reader->mappings->list[place.table - 1];
     const enum err err = sqlite_check_fit(reader->database, mapping, detail);
@@ -278,60 +379,58 @@ static enum err scan_table(struct page *page, struct place place,
 
 /* ---- the engine's scan and count ---- */
 
-/* The tables that 'walk' is about: from '*first' up to, not with, '*end'. */
-static void tables_of(const struct store_walk *walk, size_t n_tables,
-                      size_t *first, size_t *end)
+/* Where 'walk' goes on behind a table; false if it does not. */
+static bool next_table(const struct engine_reader *reader,
+                       const struct store_walk *walk, size_t *table)
 {
-    *first = walk->only != NULL ? walk->only->index + 1 : 0;
-    *end = walk->only != NULL || walk->plain_only ? *first + 1 : n_tables;
+    const bool was_plain = *table == 0 || *table == plain_by_key(reader);
+
+    if (walk->plain_only || walk->only != NULL) {
+        return false;
+    }
+    *table = was_plain ? 1 : *table + 1;
+    return *table < plain_by_key(reader);
 }
 
 enum err sqlite_scan(struct engine_reader *reader, struct store_walk *walk,
                      size_t count, struct buf *detail)
 {
-    const size_t n_tables = reader->mappings->count + 1;
-    struct place place = cursor_to_place(walk->cursor, n_tables);
+    struct place place = cursor_to_place(walk->cursor, n_tables_of(reader));
     struct page page = {
         .reader = reader,
         .walk = walk,
         .left = count,
         .now_ms = clock_wall_ms(),
     };
-    enum err err = ERR_OK;
-    size_t first;
-    size_t end;
+    const bool is_plain =
+        place.table == 0 || place.table == plain_by_key(reader);
+    enum err err;
 
-    tables_of(walk, n_tables, &first, &end);
-    if (place.table < first) {
-        place = (struct place){.table = first, .at = AT_FIRST};
+    if (walk->only != NULL && place.table != walk->only->index + 1) {
+        place = (struct place){.table = walk->only->index + 1, .at = AT_FIRST};
+    } else if (walk->plain_only && !is_plain) {
+        walk->cursor = 0; /* It cannot come from such a walk. */
+        return ERR_OK;
     }
-    while (place.table < end && page.cursor == 0 && err == ERR_OK) {
+    do {
         err = scan_table(&page, place, detail);
-        place = (struct place){.table = place.table + 1, .at = AT_FIRST};
-    }
+        place.at = AT_FIRST;
+    } while (err == ERR_OK && page.cursor == 0 &&
+             next_table(reader, walk, &place.table));
     walk->cursor = page.cursor;
     return err;
 }
 
-static enum err count_table(struct engine_reader *reader, size_t table,
-                            int64_t *n_keys, struct buf *detail)
+enum err sqlite_count_rows(struct engine_reader *reader,
+                           const struct mapping *mapping, int64_t *n_keys,
+                           struct buf *detail)
 {
-    struct sqlite3_stmt *statement = reader->plain_count;
-    enum err err = ERR_OK;
+    enum err err = sqlite_check_fit(reader->database, mapping, detail);
 
-    if (table == 0 && !reader->has_plain) {
-        return ERR_OK;
-    }
-    if (table == 0) {
-        sqlite3_bind_int64(statement, 1, clock_wall_ms());
-    } else {
-        const struct mapping *mapping = &reader->mappings->list[table - 1];
-        err = sqlite_check_fit(reader->database, mapping, detail);
-        statement = reader->row_scans[table - 1].count;
-    }
     if (err != ERR_OK) {
         return err;
     }
+    struct sqlite3_stmt *statement = reader->row_scans[mapping->index].count;
     if (sqlite3_step(statement) == SQLITE_ROW) {
         *n_keys += sqlite3_column_int64(statement, 0);
     } else {
@@ -344,14 +443,19 @@ static enum err count_table(struct engine_reader *reader, size_t table,
 enum err sqlite_count(struct engine_reader *reader, struct store_walk *walk,
                       struct buf *detail)
 {
+    const struct mappings *mappings = reader->mappings;
     enum err err = ERR_OK;
-    size_t first;
-    size_t end;
 
     walk->n_keys = 0;
-    tables_of(walk, reader->mappings->count + 1, &first, &end);
-    for (size_t table = first; table < end && err == ERR_OK; table++) {
-        err = count_table(reader, table, &walk->n_keys, detail);
+    if (walk->only == NULL && !walk->records_only) {
+        err = sqlite_count_plain(reader, walk->database, &walk->n_keys, detail);
+    }
+    for (size_t i = 0;
+         i < mappings->count && err == ERR_OK && !walk->plain_only; i++) {
+        if (walk->only == NULL || walk->only->index == i) {
+            err = sqlite_count_rows(reader, &mappings->list[i], &walk->n_keys,
+                                    detail);
+        }
     }
     return err;
 }
@@ -472,8 +576,7 @@ static void append_count(struct buf *sql, const struct mapping *mapping,
 
 /* ---- statements ---- */
 
-/* A name of the rowid of 'mapping' that no column has; NULL if it has none. */
-static const char *name_of_rowid(struct sqlite3 *db,
+const char *sqlite_name_of_rowid(struct sqlite3 *db,
                                  const struct mapping *mapping)
 {
     static const char *const names[] = {"rowid", "_rowid_", "oid"};
@@ -523,7 +626,7 @@ static enum err prepare_mapping(struct engine_reader *reader,
                                 struct buf *detail)
 {
     struct sqlite_row_scan *scan = &reader->row_scans[mapping->index];
-    const char *rowid = name_of_rowid(reader->db, mapping);
+    const char *rowid = sqlite_name_of_rowid(reader->db, mapping);
     struct buf sql = {0};
     enum err err = ERR_OK;
 
@@ -560,14 +663,7 @@ static enum err prepare_plain(struct engine_reader *reader, struct buf *detail)
                                         "WHERE id >= ?1 ORDER BY id",
                                         &reader->plain_scan, detail);
 
-    /* The index on expires_ms holds only keys that expire. */
-    return err != ERR_OK
-               ? err
-               : sqlite_prepare(reader->db,
-                                "SELECT (SELECT count(*) FROM bookd_plain) - "
-                                "(SELECT count(*) FROM bookd_plain "
-                                "WHERE expires_ms <= ?1)",
-                                &reader->plain_count, detail);
+    return err == ERR_OK ? sqlite_keyspace_prepare(reader, detail) : err;
 }
 
 enum err sqlite_scan_prepare(struct engine_reader *reader, struct buf *detail)
@@ -598,9 +694,8 @@ void sqlite_scan_finalize(struct engine_reader *reader)
         sqlite3_finalize(scan->count);
     }
     sqlite3_finalize(reader->plain_scan);
-    sqlite3_finalize(reader->plain_count);
+    sqlite_keyspace_finalize(reader);
     free(reader->row_scans);
     reader->row_scans = NULL;
     reader->plain_scan = NULL;
-    reader->plain_count = NULL;
 }

@@ -269,7 +269,7 @@ enum err store_walk_start(struct store *store, struct store_walk *walk)
     if (err != ERR_OK) {
         return err;
     }
-    if (!store_writer_has_deferred(store->writer)) {
+    if (walk->as_it_is || !store_writer_has_deferred(store->writer)) {
         store_pool_walk_run(walk);
         return ERR_OK;
     }

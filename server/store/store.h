@@ -110,7 +110,8 @@ bool store_read_withdraw(struct store *store, struct store_read *read);
 enum store_op {
     STORE_PUT_PLAIN, /* key = value, with expires_ms. */
     STORE_DELETE_PLAIN,
-    STORE_CLEAR_PLAIN, /* All plain keys. */
+    STORE_CLEAR_PLAIN, /* All plain keys; or those of one database, whose prefix
+                          (plain_key.h) is 'key'. */
     STORE_PUT_ROW,     /* 'value' is a JSON object: the whole row. */
     STORE_SET_COLUMNS, /* Names and values in 'fields': inserts or updates; a
                           value whose data is NULL makes the column NULL. */
@@ -223,11 +224,23 @@ void store_on_ended(struct store *store, void (*ended)(void *arg), void *arg);
 /* ---- walks over all keys ---- */
 
 struct store_walk;
-enum store_walk_kind { STORE_SCAN, STORE_COUNT };
+enum store_walk_kind {
+    STORE_SCAN,     /* One page of keys from 'cursor' on (0 begins), at least
+                       'count' keys looked at unless the end comes first. */
+    STORE_COUNT,    /* The number of keys. */
+    STORE_KEYSPACE, /* Figures of the plain keys of all databases. */
+    STORE_RANDOM    /* Any one key. */
+};
 
-/* STORE_SCAN: one page of keys from 'cursor' on (0 begins), at least 'count'
- * keys looked at unless the end comes first; STORE_COUNT: the number of keys.
- * Both see every deferred write that was queued before them. */
+/* The plain keys of one database. */
+struct store_figures {
+    int64_t n_keys;     /* That live. */
+    int64_t n_expiring; /* Of them: that will expire … */
+    int64_t sum_ttl_ms; /* … and in how long, together. */
+};
+
+/* All see every deferred write that was queued before them, which they have
+ * committed first; unless they say otherwise. */
 struct store_walk {
     enum store_walk_kind kind;
     /* In; out: where the next page begins, 0 at the end; below 2^63, so that
@@ -237,12 +250,20 @@ struct store_walk {
     /* Only keys of this mapping, or (plain_only) only plain keys. */
     const struct mapping *only;
     bool plain_only;
+    bool as_it_is;     /* Not after the writes that were queued before it. */
+    bool records_only; /* No plain keys. */
+    unsigned database; /* Of plain keys, only those stored under this number
+                          (plain_key.h). */
     /* Each key, whole ("book:3"), on a store thread; expired plain keys are
      * left out. */
     void (*key)(struct store_walk *walk, struct slice key);
     void (*done)(struct store_walk *walk, enum err err);
     enum plain_type type; /* Out, while key() is told of a plain key. */
-    int64_t n_keys;       /* Out, STORE_COUNT. */
+    int64_t n_keys; /* Out.  STORE_COUNT; STORE_KEYSPACE: records; STORE_RANDOM:
+                       among about how many it was chosen. */
+    struct store_figures *figures; /* Out, STORE_KEYSPACE: the caller's, one for
+                                      each of PLAIN_KEY_DATABASES. */
+    int64_t took_us;               /* Out: all steps in the engine together. */
 
     /* Private to the store. */
     struct pool_job job;

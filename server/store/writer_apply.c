@@ -9,6 +9,7 @@
  * A step that fails is tried again, half as large; nothing is lost, as the log
  * has it.  A single write that fails again and again is set aside.
  */
+#include "server/store/plain_key.h"
 #include "server/store/writer_log.h"
 
 #include <assert.h>
@@ -448,15 +449,37 @@ static void free_replayed(struct store_write *write, enum err err,
     free(container_of(write, struct replayed, write));
 }
 
+/* All of it, or all of one database, was deleted. */
+static void replay_clear(struct store_writer *w, const struct store_write *from)
+{
+    struct fold *newest = &w->log.newest;
+    const unsigned database = plain_key_database(from->key);
+    size_t i = 0;
+
+    if (from->key.size == 0) {
+        writer_log_release_all(w, newest);
+    }
+    while (newest->count > 0 && i < newest->n_slots) {
+        struct store_write *write = newest->slots[i].write;
+        if (write != NULL && plain_key_database(write->key) == database) {
+            fold_remove(newest, write); /* Another may take its slot. */
+            writer_end(w, write, ERR_OK, SLICE(""));
+        } else {
+            i++;
+        }
+    }
+}
+
 static void replay_write(struct store_writer *w, const struct store_write *from)
 {
     struct write_log *log = &w->log;
     struct store_write *old;
 
-    if (from->op == STORE_READ || from->op == STORE_CLEAR_PLAIN) {
-        if (from->op == STORE_CLEAR_PLAIN) {
-            writer_log_release_all(w, &log->newest);
-        }
+    if (from->op == STORE_CLEAR_PLAIN) {
+        replay_clear(w, from);
+        return;
+    }
+    if (from->op == STORE_READ) {
         old = fold_find(&log->newest, from->key, hash_bytes(from->key));
         if (old != NULL) {
             fold_remove(&log->newest, old);

@@ -159,7 +159,7 @@ static enum err apply_one(struct store_writer *w, struct store_write *write,
         err = w->with.engine->apply(w->connection, write, &w->detail);
     }
     if (err == ERR_OK && write->op == STORE_CLEAR_PLAIN) {
-        writer_log_cleared(w);
+        writer_log_cleared(w, write);
     }
     if (err != ERR_OK && !write->undecided && !engine_is_own_failure(err)) {
         return err;

@@ -13,6 +13,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "server/store/plain_key.h"
 #include "server/store/write_code.h"
 #include "server/store/writer_internal.h"
 
@@ -172,7 +173,7 @@ enum err writer_log_write(struct store_writer *w, struct store_write *write)
 
 /* ---- past the log ---- */
 
-/* In the log: of this key, or of all if it is empty, the table has the newest
+/* In the log: of this key, or of all that were deleted, the table has the newest
  * from here on. */
 static void note_table_knows(struct write_log *log, enum store_op op,
                              struct slice key)
@@ -194,6 +195,9 @@ bool writer_log_ends(const struct store_writer *w,
     }
     if (log->staged.count == 0 || writer_log_takes(w, write)) {
         return false;
+    }
+    if (write->op == STORE_CLEAR_PLAIN && write->key.size > 0) {
+        return true; /* What is deleted then is not of this transaction. */
     }
     bool ends = is_loggable(write) &&
                 fold_find(&log->staged, write->key, write->hash) != NULL;
@@ -258,10 +262,31 @@ enum err writer_log_give_way(struct store_writer *w,
     return ERR_OK;
 }
 
-void writer_log_cleared(struct store_writer *w)
+/* Of the writes in 'fold' the table knows better that 'clear' has deleted. */
+static void absorb_cleared(struct write_log *log, const struct fold *fold,
+                           const struct store_write *clear)
+{
+    const unsigned database = plain_key_database(clear->key);
+
+    for (size_t i = 0; fold->count > 0 && i < fold->n_slots; i++) {
+        struct store_write *write = fold->slots[i].write;
+        if (write != NULL && !write->absorbed &&
+            plain_key_database(write->key) == database) {
+            absorb(log, write);
+        }
+    }
+}
+
+void writer_log_cleared(struct store_writer *w, const struct store_write *write)
 {
     struct write_log *log = &w->log;
 
+    if (write->key.size > 0) {
+        absorb_cleared(log, &log->newest, write);
+        absorb_cleared(log, &log->applying, write);
+        note_table_knows(log, STORE_CLEAR_PLAIN, write->key);
+        return;
+    }
     for (size_t i = 0; log->staged.count > 0 && i < log->staged.n_slots; i++) {
         unstage(log->staged.slots[i].write);
     }

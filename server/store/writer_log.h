@@ -101,8 +101,10 @@ bool writer_log_ends(const struct store_writer *w,
 NODISCARD
 enum err writer_log_give_way(struct store_writer *w,
                              const struct store_write *write);
-/* In the transaction, after all plain keys were deleted. */
-void writer_log_cleared(struct store_writer *w);
+/* In the transaction, after 'write' has deleted all plain keys, or those of one
+ * database. */
+void writer_log_cleared(struct store_writer *w,
+                        const struct store_write *write);
 /* The last thing before the commit. */
 NODISCARD
 enum err writer_log_append(struct store_writer *w);

@@ -17,6 +17,8 @@ FIELDS = ("name", "arity", "flags", "first key", "last key", "step",
 # (command, field): why it is different.
 DIFFERENT = {
     ("dbsize", "flags"): "walks the store, which a transaction cannot",
+    ("randomkey", "flags"): "walks the store, which a transaction cannot",
+    ("swapdb", "flags"): "what is behind it in a transaction would mean other keys",
     ("keys", "flags"): "walks the store, which a transaction cannot",
     ("scan", "flags"): "walks the store, which a transaction cannot",
 }

@@ -30,10 +30,12 @@ test_echo() {
     both 'ECHO' "-ERR wrong number of arguments for 'echo' command|"
 }
 
-test_select_knows_database_0_only() {
+test_select() {
     start_bookd
     both 'SELECT 0' '+OK|'
-    both 'SELECT 1' '-ERR DB index is out of range|'
+    both 'SELECT 15' '+OK|'
+    both 'SELECT 16' '-ERR DB index is out of range|'
+    both 'SELECT -1' '-ERR DB index is out of range|'
     both 'SELECT x' '-ERR value is not an integer or out of range|'
 }
 
@@ -319,6 +321,59 @@ test_del() {
     start_bookd
     both 'SET a 1\r\nSET b 2\r\nDEL a b c' '+OK|+OK|:2|'
     both 'DEL a' ':0|'
+}
+
+test_object() {
+    start_bookd
+    both 'SET n 12\r\nOBJECT ENCODING n\r\nOBJECT REFCOUNT n' \
+        '+OK|$3|int|:2147483647|'
+    both 'SET s word\r\nOBJECT ENCODING s\r\nOBJECT REFCOUNT s' \
+        '+OK|$6|embstr|:1|'
+    both 'OBJECT ENCODING book:1\r\nOBJECT REFCOUNT book:1' \
+        '$9|hashtable|:1|'
+    both 'OBJECT IDLETIME book:1' ':0|'
+    both 'OBJECT ENCODING nothing' '$-1|' '_|'
+    both 'OBJECT IDLETIME nothing' '$-1|' '_|'
+    both 'OBJECT FREQ nothing' '$-1|' '_|'
+    expect_like '-ERR An LFU maxmemory policy is not selected, *' \
+        ask 'OBJECT FREQ n'
+    expect_like '\*11|*' ask 'OBJECT HELP'
+}
+
+test_object_tells_small_hashes_from_large_ones() {
+    start_bookd
+    cli HSET small f v >/dev/null
+    cli HSET large f "$(printf '%065d' 1)" >/dev/null
+    both 'OBJECT ENCODING small' '$8|listpack|'
+    both 'OBJECT ENCODING large' '$9|hashtable|'
+}
+
+test_move() {
+    start_bookd
+    both 'SELECT 1\r\nSET a 1\r\nMOVE a 2\r\nMOVE a 2\r\nSELECT 2\r\nGETDEL a' \
+        '+OK|+OK|:1|:0|+OK|$1|1|'
+}
+
+test_swapdb() {
+    start_bookd
+    both 'SELECT 1\r\nSET a 1\r\nSWAPDB 1 2\r\nGET a\r\nSELECT 2\r\nGETDEL a' \
+        '+OK|+OK|+OK|$-1|+OK|$1|1|' '+OK|+OK|+OK|_|+OK|$1|1|'
+}
+
+test_randomkey() {
+    start_bookd
+    both 'SELECT 1\r\nRANDOMKEY' '+OK|$-1|' '+OK|_|'
+    both 'SELECT 1\r\nSET a 1\r\nRANDOMKEY\r\nDEL a' '+OK|+OK|$1|a|:1|'
+    expect_like '$*|book:*|' ask 'RANDOMKEY'
+}
+
+test_wait() {
+    start_bookd
+    both 'WAIT 0 0' ':0|'
+    both 'WAIT 1 1' ':0|'
+    both 'WAIT 1 -1' '-ERR timeout is negative|'
+    both 'WAIT 1 x' '-ERR timeout is not an integer or out of range|'
+    both 'MULTI\r\nWAIT 1 0\r\nEXEC' '+OK|+QUEUED|*1|:0|'
 }
 
 test_exists_counts_repetitions() {
@@ -624,6 +679,77 @@ ECHO
 SELECT 0
 SELECT x
 SELECT 99
+SELECT -1
+SELECT 99999999999
+SELECT 3
+GET a
+SET a 3
+MOVE a 3
+MOVE a 16
+MOVE a x
+MOVE a 99999999999
+MOVE a 4
+MOVE a 4
+SELECT 4
+GET a
+SET b 4
+COPY a b
+COPY a b DB 4
+COPY a a DB 4
+COPY a b DB 5 REPLACE
+COPY a b DB 5
+COPY a b DB 16
+COPY a b DB x
+DBSIZE
+RANDOMKEY x
+FLUSHDB what
+FLUSHDB
+DBSIZE
+RANDOMKEY
+SELECT 5
+GET b
+SWAPDB 5 4
+GET b
+SWAPDB 4 16
+SWAPDB x 4
+SWAPDB 4 x
+SWAPDB 99999999999 1
+SWAPDB 1 1
+SELECT 4
+GET b
+DBSIZE
+MULTI
+SELECT 6
+SET c 6
+SELECT 99
+EXEC
+GET c
+SELECT 4
+GET c
+FLUSHALL
+OBJECT
+OBJECT what
+OBJECT ENCODING
+OBJECT ENCODING a
+OBJECT FREQ a
+SET a 1
+SET b x
+OBJECT ENCODING a
+OBJECT ENCODING b
+OBJECT REFCOUNT a
+OBJECT REFCOUNT b
+OBJECT FREQ a
+OBJECT IDLETIME a
+OBJECT IDLETIME nothing
+DEL a b
+WAIT
+WAIT x 0
+WAIT 1 x
+WAIT 1 -1
+WAIT 0 0
+WAIT -1 0
+WAIT 1 1
+SELECT 0
 NOSUCH
 NOSUCH a b c
 GET

@@ -91,7 +91,7 @@ test_what_a_record_cannot_do_is_said() {
     done
     for command in 'RENAME book:3 k' 'RENAMENX k book:3' 'COPY book:3 k'; do
         # shellcheck disable=SC2086
-        expect_like '*ERR a record cannot be renamed or copied*' cli $command
+        expect_like '*ERR a record cannot be renamed, copied or moved*' cli $command
     done
     for command in 'APPEND book:3 x' 'INCR book:3' 'SETRANGE book:3 0 x' \
         'INCRBYFLOAT book:3 1'; do

@@ -6,10 +6,12 @@
 #include "common/mem.h"
 #include "server/command/acl.h"
 #include "server/command/clients.h"
+#include "server/command/databases.h"
 #include "server/command/dispatch.h"
 #include "server/command/slowlog.h"
 #include "server/command/pause.h"
 #include "server/command/tracking.h"
+#include "server/command/keyspace.h"
 
 #include <stdlib.h>
 
@@ -75,6 +77,8 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol)
                                 .lookup = f->lookup,
                                 .clients = clients_new(),
                                 .acl = acl_new(f->config),
+                                .databases = databases_new(16),
+                                .keyspace = keyspace_new(&c->server),
                                 .pubsub = pubsub_new(),
                                 .slowlog = slowlog_new(),
                                 .pause = pause_new(),
@@ -143,6 +147,8 @@ void fake_client_free(struct fake_client *c)
     clients_free(c->server.clients);
     pause_free(c->server.pause);
     acl_free(c->server.acl);
+    keyspace_free(c->server.keyspace);
+    databases_free(c->server.databases);
     pubsub_free(c->server.pubsub);
     slowlog_free(c->server.slowlog);
     tracking_free(c->server.tracking);

@@ -10,6 +10,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "server/store/plain_key.h"
 
 struct engine_database {
     struct fake_store *fake;
@@ -204,7 +205,9 @@ static bool is_wanted(const struct store_walk *walk, const struct fake_row *row,
     const bool of_table = walk->only != NULL ? row->mapping == walk->only
                           : walk->plain_only ? row->mapping == NULL
                                              : true;
-    return of_table && fake_row_lives(row, now_ms);
+    return of_table && (row->mapping != NULL || !walk->records_only) &&
+           plain_key_database(row->item.key) == walk->database &&
+           fake_row_lives(row, now_ms);
 }
 
 /* Collects what walk->key() will be told. */
@@ -279,6 +282,63 @@ static enum err fake_count(struct engine_reader *reader,
     return err;
 }
 
+static enum err fake_keyspace(struct engine_reader *reader,
+                              struct store_walk *walk, struct buf *detail)
+{
+    struct fake_store *fake = reader->fake;
+    const int64_t now_ms = clock_wall_ms();
+
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, FAKE_COUNT, SLICE(""), detail);
+    walk->n_keys = 0;
+    for (size_t i = 0; err == ERR_OK && i < fake->rows.count; i++) {
+        const struct fake_row *row =
+            (const struct fake_row *)fake->rows.items[i];
+        struct store_figures *f =
+            &walk->figures[plain_key_database(row->item.key)];
+        if (!fake_row_lives(row, now_ms)) {
+            continue;
+        }
+        if (row->mapping != NULL) {
+            walk->n_keys++;
+            continue;
+        }
+        f->n_keys++;
+        f->n_expiring += row->expires_ms != 0 ? 1 : 0;
+        f->sum_ttl_ms += row->expires_ms != 0 ? row->expires_ms - now_ms : 0;
+    }
+    mutex_unlock(&fake->lock);
+    return err;
+}
+
+/* The first is as good as any. */
+static enum err fake_random(struct engine_reader *reader,
+                            struct store_walk *walk, struct buf *detail)
+{
+    struct fake_store *fake = reader->fake;
+    const int64_t now_ms = clock_wall_ms();
+    struct slice key = {0};
+
+    mutex_lock(&fake->lock);
+    const enum err err = fake_enter(fake, FAKE_SCAN, SLICE(""), detail);
+    for (size_t i = 0;
+         err == ERR_OK && key.data == NULL && i < fake->rows.count; i++) {
+        const struct fake_row *row =
+            (const struct fake_row *)fake->rows.items[i];
+        if (is_wanted(walk, row, now_ms)) {
+            key = fake_copy_slice(row->item.key);
+        }
+    }
+    mutex_unlock(&fake->lock);
+
+    walk->n_keys = key.data != NULL ? 1 : 0;
+    if (key.data != NULL) {
+        walk->key(walk, key);
+        free((void *)(uintptr_t)key.data);
+    }
+    return err;
+}
+
 /* ---- writes ---- */
 
 static void put_pending(struct fake_store *fake, struct fake_row *row)
@@ -330,12 +390,20 @@ static enum err put_row(struct fake_store *fake, struct store_write *write,
     return ERR_OK;
 }
 
+static bool is_cleared(const struct fake_row *row,
+                       const struct store_write *clear)
+{
+    return row->mapping == NULL &&
+           (clear->key.size == 0 || plain_key_database(row->item.key) ==
+                                        plain_key_database(clear->key));
+}
+
 static void clear_plain(struct fake_store *fake, struct store_write *write)
     REQUIRES(fake->lock)
 {
     for (size_t i = 0; i < fake->pending.count; i++) {
         struct fake_row *row = (struct fake_row *)fake->pending.items[i];
-        if (row->mapping == NULL && !row->absent) {
+        if (is_cleared(row, write) && !row->absent) {
             row->absent = true;
             write->n_changed++;
         }
@@ -343,7 +411,7 @@ static void clear_plain(struct fake_store *fake, struct store_write *write)
     for (size_t i = 0; i < fake->rows.count; i++) {
         const struct fake_row *row =
             (const struct fake_row *)fake->rows.items[i];
-        if (row->mapping == NULL &&
+        if (is_cleared(row, write) &&
             fake_list_find(&fake->pending, row->item.key) == NULL) {
             put_absent(fake, row->item.key);
             write->n_changed++;
@@ -572,6 +640,8 @@ const struct engine engine_fake = {
     .read = fake_read,
     .scan = fake_scan,
     .count = fake_count,
+    .keyspace = fake_keyspace,
+    .random = fake_random,
     .writer_open = fake_writer_open,
     .writer_close = fake_writer_close,
     .begin = fake_begin,

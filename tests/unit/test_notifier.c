@@ -2,6 +2,7 @@
 /*
  * Notifications: which channels, for which classes, and none that nobody hears.
  */
+#include "server/command/databases.h"
 #include "server/command/notifier.h"
 
 #include "common/hash.h"
@@ -79,7 +80,9 @@ static void change(const char *key, const char *event, enum change_class class)
 static int setup(void **state)
 {
     (void)state;
-    server = (struct server){.config = config_new(), .pubsub = pubsub_new()};
+    server = (struct server){.config = config_new(),
+                             .databases = databases_new(16),
+                             .pubsub = pubsub_new()};
     home = chan_new(sizeof(struct task), CHAN_UNBOUNDED);
     client = (struct client){
         .home = chan_tx(home), .id = 1, .protocol = 3, .on_push = on_push};
@@ -91,6 +94,7 @@ static int teardown(void **state)
     (void)state;
     pubsub_leave(server.pubsub, &client);
     pubsub_free(server.pubsub);
+    databases_free(server.databases);
     config_free(server.config);
     chan_free(home);
     buf_destroy(&heard);

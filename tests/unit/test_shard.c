@@ -210,7 +210,7 @@ static void test_all_memory_is_given_back(void **state)
         const struct key key = key_of(&i);
         assert_true(shard_remove(s, &key, REMOVE_ANY));
     }
-    shard_clear(s);
+    shard_clear(s, NULL, NULL);
 
     assert_int_equal(usage_of(s).used_bytes, before);
     assert_int_equal(f->budget.used_bytes, before);
