@@ -396,23 +396,32 @@ static void hear_of_many(struct tracking *tracking, const struct change *change)
     }
 }
 
+/* The first loop with clients that track, from 'hub' on. */
+static struct hub *next_in_use(struct hub *hub)
+{
+    while (hub != NULL && READ(hub->n_trackers) == 0) {
+        hub = hub->next;
+    }
+    return hub;
+}
+
 void tracking_hear(void *arg, const struct change *change)
 {
     struct tracking *tracking = arg;
-    struct hub *hub = first_hub(tracking);
+    struct hub *hub = next_in_use(first_hub(tracking));
 
     if (change_is_of_many(change)) {
         hear_of_many(tracking, change);
         return;
     }
     if (hub == NULL) {
-        return; /* Nobody has ever tracked. */
+        return; /* Nobody tracks. */
     }
     const struct note note = {.kind = NOTE_KEY,
                               .size = change->key.size,
                               .hash = hash_bytes(change->key),
                               .origin = change->origin};
-    for (; hub != NULL; hub = hub->next) {
+    for (; hub != NULL; hub = next_in_use(hub->next)) {
         if (may_concern(hub, change->key, note.hash)) {
             leave_note(hub, &note, change->key);
         }

@@ -40,7 +40,7 @@
 #define KEYS 16      /* And book:8 … */
 #define ROUND_US 30000
 #define DEADLINE_US 20000000
-#define BUG_DEADLINE_US 1000000
+#define BUG_DEADLINE_US 2000000
 
 static char dir[200];
 static const char *mode;

@@ -59,10 +59,9 @@ static const char *words_of(struct buf *pushed)
 {
     static char text[4096];
     size_t size = 0;
-    char *rest = buf_data(pushed);
 
     buf_append_char(pushed, '\0');
-    rest = buf_data(pushed);
+    char *rest = buf_data(pushed);
     for (char *word = strtok(rest, "\r\n"); word != NULL;
          word = strtok(NULL, "\r\n")) {
         if (word[0] != '$' || word[1] == '-') {
