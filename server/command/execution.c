@@ -157,6 +157,7 @@ static void answer_command(struct execution *x, struct queued *queued,
 {
     struct request *r = &queued->request;
 
+    account_begin(r);
     if (queued->on_outcome != NULL) {
         const struct update_outcome part = {.err = ERR_OK,
                                             .detail = SLICE(""),
@@ -164,14 +165,10 @@ static void answer_command(struct execution *x, struct queued *queued,
                                                        queued->first_update,
                                             .n = queued->n_updates};
         r->reply.protocol = r->client->protocol;
-        account_begin(r);
         queued->on_outcome(queued->arg, &part);
         queued->done = true;
-    } else {
-        account_begin(r);
-        if (!queued->done) {
-            run(x, queued);
-        }
+    } else if (!queued->done) {
+        run(x, queued);
         assert(queued->done);
     }
     account_end(r);

@@ -18,6 +18,7 @@
 #include "server/admin/stats.h"
 #include "server/command/acl.h"
 #include "server/command/client_memory.h"
+#include "server/command/account.h"
 #include "server/command/clients.h"
 #include "server/command/command.h"
 #include "server/command/dispatch.h"
@@ -429,6 +430,7 @@ static void protocol_error(struct conn *conn)
                conn->parser.error);
     const size_t before = request->reply.out->size;
     reply_errorf(&request->reply, "ERR %s", conn->parser.error);
+    account_end(request);
     mute(conn, request, before);
     settle(conn, request);
     conn->client.close_after_reply = true;

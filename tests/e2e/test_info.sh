@@ -64,11 +64,13 @@ test_commandstats_count_calls_refusals_and_failures() {
     cli GET a >/dev/null
     cli GET >/dev/null
     cli INCR a >/dev/null
+    wire '*1\r\nX\r\n' >/dev/null # No command at all.
     local text
     text=$(cli INFO commandstats errorstats latencystats)
     like '*cmdstat_get:calls=1,usec=*,usec_per_call=*,rejected_calls=1,failed_calls=0*' "$text"
     like '*cmdstat_incr:calls=1,usec=*,rejected_calls=0,failed_calls=1*' "$text"
-    like '*errorstat_ERR:count=2*' "$text"
+    like '*errorstat_ERR:count=3*' "$text"
+    expect 3 info total_error_replies
     like '*latency_percentiles_usec_set:p50=*,p99=*,p99.9=*' "$text"
     expect OK cli CONFIG SET latency-tracking-info-percentiles '0 50.5 100'
     like '*usec_set:p0=*,p50.5=*,p100=*' "$(cli INFO latencystats)"
