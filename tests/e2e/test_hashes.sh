@@ -150,4 +150,4 @@ rewritten() {
     letters_are 0
 }
 
-run_tests
+run_tests "$@"
