@@ -10,7 +10,7 @@ needs redis-server redis-cli python3
 # same RESP WAY: with plain keys written that way.
 same() {
     start_redis
-    start_bookd --plain-writes "$2"
+    start_bookd --plain-writes "$2" --seed-books no
     python3 "$BOOKD_SRC/tests/e2e/differential.py" "$redis_port" "$port" \
         --resp "$1" --commands "$DIFFERENTIAL_COMMANDS" \
         --seed "${DIFFERENTIAL_SEED:-1}"
