@@ -6,12 +6,16 @@
  * DEBUG SLEEP does not stop the server as that of Redis does: it holds its own
  * connection, and no thread.
  */
+#include "common/clock.h"
 #include "common/log.h"
 #include "server/admin/config.h"
 #include "server/command/alarm.h"
 #include "server/command/args.h"
+#include "server/command/databases.h"
+#include "server/command/encoding.h"
 #include "server/command/handlers.h"
 #include "server/command/parts.h"
+#include "server/command/read.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +43,9 @@ static bool is_allowed(const struct client *client)
 
 /* ---- the subcommands ---- */
 
+/* The clock of Redis' LRU has 24 bits.  Source: Redis 7.0, server.h. */
+#define LRU_CLOCK_MAX ((1 << 24) - 1)
+
 static enum command_status debug_change_repl_id(struct request *r)
 {
     return done_ok(r); /* There are no replicas that would know it. */
@@ -58,6 +65,39 @@ static enum command_status debug_log(struct request *r)
 
     log_warn("command: DEBUG LOG: %.*s", (int)text.size, text.data);
     return done_ok(r);
+}
+
+static void answer_object(struct request *r, const struct answer *a)
+{
+    struct buf line = {0};
+
+    if (a->outcome != LOOKUP_FOUND) {
+        reply_error(&r->reply, "ERR no such key");
+        return;
+    }
+    /* Where it is, is nobody's business. */
+    buf_printf(&line,
+               "Value at:0x0 refcount:1 encoding:%s serializedlength:%zu "
+               "lru:%lld lru_seconds_idle:%lld",
+               encoding_of(r->client->server->config, a), a->bytes.size,
+               (long long)((clock_wall_ms() - a->age_us / 1000) / 1000 &
+                           LRU_CLOCK_MAX),
+               (long long)(a->age_us / 1000000));
+    reply_simple(&r->reply, buf_string(&line));
+    buf_destroy(&line);
+}
+
+static enum command_status debug_object(struct request *r)
+{
+    struct slice key;
+
+    if (r->execution != NULL) { /* It may have to wait for the store. */
+        reply_error(&r->reply, "ERR DEBUG OBJECT is not for transactions");
+        return COMMAND_DONE;
+    }
+    return database_key(r, client_database(r->client), r->argv[2], &key)
+               ? read_key(r, key, answer_object)
+               : COMMAND_DONE;
 }
 
 static enum command_status debug_set_active_expire(struct request *r)
@@ -230,6 +270,10 @@ static const struct {
      debug_error,
      {"ERROR <string>", "    Answers an error of these words."}},
     {"LOG", 3, debug_log, {"LOG <message>", "    Writes it to the log."}},
+    {"OBJECT",
+     3,
+     debug_object,
+     {"OBJECT <key>", "    Tells how Redis would keep the value of the key."}},
     {"PROTOCOL",
      3,
      debug_protocol,

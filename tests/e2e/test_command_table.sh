@@ -202,6 +202,22 @@ test_debug_answers_as_redis() {
     expect_like '*SLEEP <seconds>*' cli DEBUG HELP
 }
 
+test_debug_object_tells_the_encoding() {
+    start_bookd --enable-debug-command yes
+    expect OK cli SET key value
+    expect 2 cli HSET hash a 1 b 2
+    expect_like '*encoding:embstr serializedlength:5 *lru_seconds_idle:*' \
+        cli DEBUG OBJECT key
+    expect_like '*encoding:listpack *' cli DEBUG OBJECT hash
+    expect_like '*encoding:hashtable *' cli DEBUG OBJECT book:3
+    expect OK cli CONFIG SET hash-max-listpack-entries 1
+    expect hashtable cli OBJECT ENCODING hash
+    expect '-ERR no such key|' ask 'DEBUG OBJECT nothing'
+    expect '+OK|-ERR no such key|' ask 'SELECT 3\r\nDEBUG OBJECT key'
+    expect_like '+OK|+QUEUED|\*1|-ERR *|' \
+        ask 'MULTI\r\nDEBUG OBJECT key\r\nEXEC'
+}
+
 test_debug_sleep_holds_nobody_else() {
     start_bookd --enable-debug-command yes --io-threads 1 \
         --shutdown-timeout 10ms
