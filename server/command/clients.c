@@ -138,14 +138,14 @@ struct clients_usage clients_usage(struct clients *clients)
     usage.count = clients->count;
     for (const struct client *c = clients->first; c != NULL; c = c->next) {
         const size_t input = SHOWN(input_capacity);
-        const size_t output = SHOWN(output_bytes);
+        const size_t output = SHOWN(output_bytes) + SHOWN(held_bytes);
         usage.n_subscribers += SHOWN(n_subscriptions[PUBSUB_CHANNEL]) +
                                    SHOWN(n_subscriptions[PUBSUB_PATTERN]) +
                                    SHOWN(n_subscriptions[PUBSUB_SHARD]) >
                                0;
         usage.n_waiting +=
             SHOWN(pending_requests) > 0 || client_has_flag(c, CLIENT_PAUSED);
-        usage.bytes += sizeof *c + input + output + SHOWN(queued_bytes);
+        usage.bytes += SHOWN(memory_bytes) + SHOWN(queued_bytes);
         usage.max_input_bytes = larger(usage.max_input_bytes, input);
         usage.max_output_bytes = larger(usage.max_output_bytes, output);
     }

@@ -110,6 +110,15 @@ rate_is_seen() {
     [ "$(info instantaneous_ops_per_sec)" -gt 0 ]
 }
 
+# Of the one client there is, CLIENT LIST says the same.
+test_memory_of_clients_is_what_client_list_says() {
+    start_bookd
+    equal same "$(printf '%s\n' 'CLIENT LIST' 'INFO memory' | cli | tr -d '\r' |
+        awk '/tot-mem=/ { sub(/.*tot-mem=/, ""); listed = $1 + 0 }
+            /^mem_clients_normal:/ { sub(/.*:/, ""); told = $1 + 0 }
+            END { print (listed == told && told != 0 ? "same" : listed " " told) }')"
+}
+
 test_writes_that_wait_are_changes_since_the_last_save() {
     start_bookd --behind-interval 1h
     cli SET a 1 >/dev/null
