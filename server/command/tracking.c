@@ -11,16 +11,10 @@
 #include "server/command/parts.h"
 #include "server/command/tracking_internal.h"
 #include "server/lookup/lost.h"
-#include "server/store/plain_key.h"
 #include "server/store/store.h"
 
 #include <assert.h>
 #include <stdlib.h>
-
-struct slice tracking_shown(struct slice key)
-{
-    return plain_key_shown(key);
-}
 
 /* ---- hubs ---- */
 

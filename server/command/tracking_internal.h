@@ -47,7 +47,7 @@ struct interest {
     LIST_ENTRY(interest) of_tracker;
 };
 
-/* A key that was read. */
+/* A key that was read, as it is inside: with its database. */
 struct tracked {
     struct table_node node; /* Of the space. */
     struct space *space;
@@ -163,8 +163,6 @@ static inline struct slice tracked_key(const struct tracked *k)
 
 /* ---- tracking.c ---- */
 
-/* As the client writes it. */
-struct slice tracking_shown(struct slice key);
 bool tracker_has_prefix_of(const struct tracker *t, struct slice shown);
 void tracker_publish(struct tracker *t);
 /* Frees one that has left, if nothing points to it. */

@@ -7,6 +7,7 @@
 #include "common/hash.h"
 #include "server/command/tracking_internal.h"
 #include "server/command/transaction.h"
+#include "server/store/plain_key.h"
 
 #include <assert.h>
 #include <sched.h>
@@ -86,7 +87,7 @@ enum command_status tracking_run(struct request *request)
  * a key has expired, nobody tells, if bookd has no copy of it then. */
 static bool is_expiry_wanted(const struct tracker *t, struct slice key)
 {
-    return t->options.bcast && tracker_has_prefix_of(t, tracking_shown(key));
+    return t->options.bcast && tracker_has_prefix_of(t, plain_key_shown(key));
 }
 
 void tracking_note_expiry(const struct request *request, size_t i,

@@ -17,6 +17,7 @@
 #include "common/task.h"
 #include "server/command/clients.h"
 #include "server/command/parts.h"
+#include "server/store/plain_key.h"
 
 #include <stdlib.h>
 
@@ -133,7 +134,7 @@ void tracker_tell_all(struct tracker *t)
 
 void tracker_tell(struct tracker *t, struct slice key)
 {
-    const struct slice shown = tracking_shown(key);
+    const struct slice shown = plain_key_shown(key);
 
     if (!can_hear(t) || t->all) {
         return;
@@ -240,7 +241,7 @@ static void redirect(struct tracker *t)
 
 static void tell_prefixed(struct hub *hub, struct slice key, uint64_t origin)
 {
-    const struct slice shown = tracking_shown(key);
+    const struct slice shown = plain_key_shown(key);
     struct tracker *t;
 
     LIST_FOREACH(t, &hub->broadcast, siblings)
@@ -370,7 +371,7 @@ static void leave_note(struct hub *hub, const struct note *note,
  * into the cache, whose lock orders the two. */
 static bool may_concern(const struct hub *hub, struct slice key, uint64_t hash)
 {
-    const struct slice shown = tracking_shown(key);
+    const struct slice shown = plain_key_shown(key);
 
     return READ(hub->n_seen[hash % FILTER_SLOTS]) > 0 ||
            READ(hub->n_prefixed[ANY_BYTE]) > 0 ||
