@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/command/selector.h"
 
-#include "common/glob.h"
-#include "server/command/channels.h"
 #include "server/command/pack.h"
 
 #include <ctype.h>
-
-/* The rights that a pattern of keys gives. */
-enum { MAY_READ = 1 << 0, MAY_WRITE = 1 << 1 };
 
 const char *rule_error_text(enum rule_error error)
 {
@@ -20,6 +15,17 @@ const char *rule_error_text(enum rule_error error)
     };
 
     return texts[error];
+}
+
+/* Descriptions have spaces between their parts. */
+static bool has_space(struct slice text)
+{
+    for (size_t i = 0; i < text.size; i++) {
+        if (text.data[i] == '\0' || isspace((unsigned char)text.data[i])) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* ---- life ---- */
@@ -57,13 +63,6 @@ bool selector_copy(struct selector *copy, const struct selector *s)
 static size_t row_of(const struct command *command)
 {
     return (size_t)(command - commands);
-}
-
-static bool has_row(const struct selector *s, const struct command *command)
-{
-    const size_t row = row_of(command);
-
-    return (s->rows[row / 64] >> (row % 64) & 1) != 0;
 }
 
 static void set_row(struct selector *s, size_t row, bool allow)
@@ -199,7 +198,7 @@ static enum rule_error allow(struct selector *s, struct slice what)
     if (strchr(command->name, '|') != NULL) {
         return RULE_OF_SUBCOMMAND;
     }
-    if (word.size == 0) {
+    if (word.size == 0 || has_space(word)) {
         return RULE_SYNTAX;
     }
     return command_has_children(command) ? RULE_UNKNOWN
@@ -234,28 +233,17 @@ static enum rule_error apply_command(struct selector *s, struct slice rule)
 
 /* ---- keys and channels ---- */
 
-/* Descriptions have spaces between their parts. */
-static bool has_space(struct slice text)
-{
-    for (size_t i = 0; i < text.size; i++) {
-        if (text.data[i] == '\0' || isspace((unsigned char)text.data[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Reads "~", or "%R~" and the like, at the front of '*rule', and drops it. */
 static bool take_rights(struct slice *rule, unsigned *rights)
 {
     size_t i = 1;
 
-    *rights = rule->data[0] == '~' ? MAY_READ | MAY_WRITE : 0;
+    *rights = rule->data[0] == '~' ? SELECTOR_READ | SELECTOR_WRITE : 0;
     for (; *rights == 0 || rule->data[0] == '%'; i++) {
         const int letter =
             i < rule->size ? toupper((unsigned char)rule->data[i]) : 0;
-        const unsigned right = letter == 'R'   ? MAY_READ
-                               : letter == 'W' ? MAY_WRITE
+        const unsigned right = letter == 'R'   ? SELECTOR_READ
+                               : letter == 'W' ? SELECTOR_WRITE
                                                : 0;
         if (letter == '~' && *rights != 0) {
             i++;
@@ -382,9 +370,9 @@ void selector_print_keys(const struct selector *s, struct buf *out)
     }
     while (pack_next(&s->keys, &at, &item)) {
         buf_append_string(out, item.place > 0 ? " " : "");
-        buf_append_string(out, item.tag == MAY_READ    ? "%R~"
-                               : item.tag == MAY_WRITE ? "%W~"
-                                                       : "~");
+        buf_append_string(out, item.tag == SELECTOR_READ    ? "%R~"
+                               : item.tag == SELECTOR_WRITE ? "%W~"
+                                                            : "~");
         buf_append_slice(out, item.text);
     }
 }
@@ -417,92 +405,4 @@ void selector_print(const struct selector *s, struct buf *out)
         buf_append_char(out, ' ');
     }
     selector_print_commands(s, out);
-}
-
-/* ---- judging ---- */
-
-static bool allows_command(const struct selector *s,
-                           const struct request *request)
-{
-    const struct command *command = request->command;
-    struct pack_item word;
-    size_t at = 0;
-
-    if (has_row(s, command) || (command->flags & CMD_NO_AUTH) != 0) {
-        return true;
-    }
-    while (request->argc > 1 && pack_next(&s->words, &at, &word)) {
-        if (word.tag == row_of(command) &&
-            slice_equal_nocase(word.text, request->argv[1])) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool allows_key(const struct selector *s, struct slice key,
-                       unsigned what)
-{
-    const unsigned rights =
-        ((what & KEY_ACCESS) != 0 ? MAY_READ : 0) |
-        ((what & (KEY_INSERT | KEY_DELETE | KEY_UPDATE)) != 0 ? MAY_WRITE : 0);
-    struct pack_item item;
-    size_t at = 0;
-
-    while (pack_next(&s->keys, &at, &item)) {
-        if ((item.tag & rights) == rights &&
-            glob_match(item.text, key, false)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-bool selector_allows_channel(const struct selector *s, struct slice name,
-                             bool is_pattern)
-{
-    struct pack_item item;
-    size_t at = 0;
-
-    if (s->all_channels) {
-        return true;
-    }
-    if (is_pattern) {
-        return pack_find(&s->channels, name, &item);
-    }
-    while (pack_next(&s->channels, &at, &item)) {
-        if (glob_match(item.text, name, false)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-enum verdict selector_judge(const struct selector *s,
-                            const struct request *request, size_t *place)
-{
-    if (!allows_command(s, request)) {
-        return VERDICT_NO_COMMAND;
-    }
-    if (!s->all_keys) {
-        const struct key_places keys = command_keys(request);
-        for (size_t i = keys.first; i < keys.end; i += keys.step) {
-            if (!allows_key(s, request->argv[i],
-                            command_key_flags(request, i))) {
-                *place = i;
-                return VERDICT_NO_KEY;
-            }
-        }
-    }
-    if (!s->all_channels) {
-        const struct channel_places channels = command_channels(request);
-        for (size_t i = channels.first; i < channels.end; i++) {
-            if (!selector_allows_channel(s, request->argv[i],
-                                         channels.are_patterns)) {
-                *place = i;
-                return VERDICT_NO_CHANNEL;
-            }
-        }
-    }
-    return VERDICT_ALLOWED;
 }

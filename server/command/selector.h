@@ -53,6 +53,9 @@ enum {
 #undef COMMAND
 };
 
+/* The rights that a pattern of keys gives. */
+enum { SELECTOR_READ = 1 << 0, SELECTOR_WRITE = 1 << 1 };
+
 struct selector {
     bool all_keys;
     bool all_channels;

@@ -203,6 +203,7 @@ nosuch|Syntax error
 +config;get;x|Allowing first-arg of a subcommand is not supported
 -select;0|Unknown command or category name in ACL
 +select;|Syntax error
++select;0 1|Syntax error
 ~a b|Syntax error
 &a b|Syntax error
 %X~a|Syntax error
