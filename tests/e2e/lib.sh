@@ -26,6 +26,9 @@ BOOKD_BUILD=$(cd "$BOOKD_BUILD" && pwd)
 BOOKD_SRC=$(cd "$BOOKD_SRC" && pwd)
 bookd=$BOOKD_BUILD/bookd
 export bookd bookctl=$BOOKD_BUILD/bookctl
+# What quickstart has unpacked for the tests.
+: "${BOOKD_CLIENTS:=$BOOKD_BUILD/clients}"
+PATH=$PATH:$BOOKD_CLIENTS/usr/bin:$BOOKD_CLIENTS/usr/sbin:/usr/sbin
 if [ ! -x "$bookd" ]; then
     echo "there is no bookd in BOOKD_BUILD=$BOOKD_BUILD"
     exit 1
