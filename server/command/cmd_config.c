@@ -10,6 +10,7 @@
 #include "server/command/acl.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
+#include "server/command/info.h"
 #include "server/command/parts.h"
 
 #include <inttypes.h>
@@ -186,6 +187,7 @@ enum command_status cmd_config_rewrite(struct request *r)
 enum command_status cmd_config_resetstat(struct request *r)
 {
     account_reset();
+    info_reset(r->client->server);
     return done_ok(r);
 }
 

@@ -37,6 +37,9 @@ void info_line_human(struct buf *out, const char *name, size_t bytes);
 /* The fields of 'section' that info.def has. */
 void info_constants(const char *section, struct buf *out);
 
+/* CONFIG RESETSTAT: what is counted elsewhere than in stats.h begins at zero. */
+void info_reset(const struct server *server);
+
 /* Wall clock in seconds; when the store has last committed, or the start. */
 int64_t info_last_save_s(const struct server *server);
 

@@ -4,6 +4,8 @@
  */
 #include "server/command/info.h"
 
+#include <stdatomic.h>
+
 #include "server/admin/config.h"
 #include "server/admin/rates.h"
 #include "server/admin/stats.h"
@@ -11,6 +13,30 @@
 #include "server/command/calls.h"
 #include "server/command/pubsub.h"
 #include "server/command/tracking.h"
+
+/* The cache counts from its start; what it had counted at the last reset.
+ * Relaxed: figures for people. */
+static _Atomic uint64_t expirations_before;
+static _Atomic uint64_t evictions_before;
+
+void info_reset(const struct server *server)
+{
+    struct cache_usage usage;
+
+    cache_usage(server->cache, &usage);
+    atomic_store_explicit(&expirations_before, usage.expirations,
+                          memory_order_relaxed);
+    atomic_store_explicit(&evictions_before, usage.evictions,
+                          memory_order_relaxed);
+}
+
+static void line_since(struct buf *out, const char *name, uint64_t count,
+                       const _Atomic uint64_t *before)
+{
+    const uint64_t then = atomic_load_explicit(before, memory_order_relaxed);
+
+    info_line(out, name, count > then ? (int64_t)(count - then) : 0);
+}
 
 static void print_rates(struct buf *out)
 {
@@ -35,8 +61,8 @@ void info_stats(const struct server *server, struct buf *out)
     info_line(out, "io_threaded_writes_processed",
               stats_sum(STATS_total_writes_processed));
     cache_usage(server->cache, &usage);
-    info_line(out, "expired_keys", (int64_t)usage.expirations);
-    info_line(out, "evicted_keys", (int64_t)usage.evictions);
+    line_since(out, "expired_keys", usage.expirations, &expirations_before);
+    line_since(out, "evicted_keys", usage.evictions, &evictions_before);
     info_line(out, "pubsub_channels",
               (int64_t)pubsub_count(server->pubsub, PUBSUB_CHANNEL));
     info_line(out, "pubsub_patterns",

@@ -119,6 +119,16 @@ test_memory_of_clients_is_what_client_list_says() {
             END { print (listed == told && told != 0 ? "same" : listed " " told) }')"
 }
 
+test_resetstat_forgets_what_has_expired() {
+    start_bookd
+    cli SET a 1 PX 1 >/dev/null
+    until_true info_is expired_keys 1
+    expect OK cli CONFIG RESETSTAT
+    expect '0 0' infos expired_keys evicted_keys
+    cli SET b 1 PX 1 >/dev/null
+    until_true info_is expired_keys 1
+}
+
 test_writes_that_wait_are_changes_since_the_last_save() {
     start_bookd --behind-interval 1h
     cli SET a 1 >/dev/null
