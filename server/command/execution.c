@@ -85,12 +85,14 @@ bool execution_keep(struct request *request, struct slice bytes)
            buf_try_append_slice(&request->found, bytes);
 }
 
-/* Runs before the group begins: what touches keys, and SELECT, which says whose
- * keys the commands behind it mean. */
+/* Runs before the group begins: what touches keys, and what says of the
+ * commands behind it whose keys they mean, or that what they read is tracked.
+ */
 static bool runs_first(const struct command *command)
 {
     return (command->flags & (CMD_READONLY | CMD_WRITE)) != 0 ||
-           command->run == cmd_select;
+           command->run == cmd_select || command->run == cmd_client_tracking ||
+           command->run == cmd_client_caching;
 }
 
 /* What its user may do can have changed since it was queued. */
@@ -295,6 +297,7 @@ enum command_status execution_start(struct request *request,
             run(x, q);
         }
     }
+    tracking_end_caching(request->client);
     if (start_group(x)) {
         execution_free(x);
         return COMMAND_DONE;

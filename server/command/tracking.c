@@ -177,7 +177,7 @@ static bool gather_prefixes(struct prefix **all, const struct prefix *old,
     for (size_t i = 0; i < n; i++) {
         ok = ok && add_prefix(all, prefixes[i]);
     }
-    if (*all == NULL) {
+    if (n == 0) {
         ok = ok && add_prefix(all, SLICE("")); /* All keys. */
     }
     if (!ok) {
@@ -339,6 +339,13 @@ void tracking_set_caching(struct client *client)
 bool tracking_caching(const struct client *client)
 {
     return tracking_is_on(client) && client->tracker->caching;
+}
+
+void tracking_end_caching(struct client *client)
+{
+    if (tracking_is_on(client)) {
+        client->tracker->caching = false;
+    }
 }
 
 /* ---- any thread ---- */

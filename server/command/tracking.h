@@ -87,6 +87,8 @@ void tracking_visit_prefixes(const struct client *client,
  * (optin), or is not (optout). */
 void tracking_set_caching(struct client *client);
 bool tracking_caching(const struct client *client);
+/* That command, or transaction, is over. */
+void tracking_end_caching(struct client *client);
 
 /* Runs the request's command for a client that tracks. */
 NODISCARD

@@ -260,7 +260,9 @@ void hub_expires(struct hub *hub, struct tracked *k, int64_t expires_ms)
     const int64_t slot = expires_ms / WHEEL_SLOT_MS;
     const int64_t soonest = hub->visited + 1;
 
-    if (k->expires_ms == expires_ms) {
+    /* The earliest counts: an answer that was on its way for long may speak of
+     * a time that a later write has changed. */
+    if (k->expires_ms != 0 && k->expires_ms <= expires_ms) {
         return;
     }
     leave_wheel(hub, k);

@@ -325,14 +325,14 @@ enum err member_decide(struct member *m, const struct present *now)
 }
 
 static void tell(const struct member *m, const char *event,
-                 enum change_class class)
+                 enum change_class class, uint64_t origin)
 {
     const struct changes *changes = lookup_parts(m->batch->lookup)->changes;
     const struct change change = {.key = class == CHANGE_FLUSHED ? SLICE("")
                                                                  : m->asked.key,
                                   .event = event,
                                   .class = class,
-                                  .origin = m->batch->caller.origin};
+                                  .origin = origin};
 
     if (changes != NULL) {
         changes_tell(changes, &change);
@@ -350,20 +350,23 @@ bool member_clears(void *member, struct slice key)
 
 void member_tell(const struct member *m)
 {
+    const uint64_t origin = m->batch->caller.origin;
+
     if (m->asked.op == STORE_CLEAR_PLAIN) {
-        tell(m, NULL, CHANGE_FLUSHED);
+        tell(m, NULL, CHANGE_FLUSHED, origin);
     } else if (m->event != NULL) {
-        tell(m, m->event, m->asked.class);
+        tell(m, m->event, m->asked.class, origin);
         if (m->asked.class == CHANGE_HASH &&
             m->write.op == STORE_DELETE_PLAIN) { /* With its last field. */
-            tell(m, "del", CHANGE_GENERIC);
+            tell(m, "del", CHANGE_GENERIC, origin);
         }
     }
 }
 
+/* This is nobody's change: who wrote knows of it as little as others. */
 void member_tell_quietly(const struct member *m)
 {
-    tell(m, NULL, CHANGE_QUIET);
+    tell(m, NULL, CHANGE_QUIET, 0);
 }
 
 void member_touch(const struct member *m)

@@ -130,11 +130,12 @@ static void test_keys_stand_where_the_arity_has_room(void **state)
         if ((c->keys & KEY_NOT_KEY) != 0) {
             continue;
         }
-        assert_true(c->first_key < words);
+        const bool may_be_left_out = c->syntax[0] == '[';
+        assert_true(c->first_key < words + may_be_left_out);
         assert_true(c->last_key == -1 || c->last_key >= c->first_key);
         assert_true(c->last_key == -1 ? c->arity < 0 : c->last_key < words);
         assert_true(c->key_step == 1 || c->key_step == 2);
-        assert_true(strncmp(c->syntax, "key", 3) == 0 ||
+        assert_true(strncmp(c->syntax + may_be_left_out, "key", 3) == 0 ||
                     strncmp(c->syntax, "source", 6) == 0);
     }
 }

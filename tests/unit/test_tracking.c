@@ -182,6 +182,29 @@ static void test_who_wrote_is_left_out_and_stays(void **state)
     assert_int_equal(figures().n_keys, 1);
 }
 
+static void test_who_wrote_hears_that_it_was_refused(void **state)
+{
+    (void)state;
+    fixture_set(f, "plain-writes", "behind");
+    (void)CALL(c, "CLIENT", "TRACKING", "ON", "NOLOOP");
+    (void)CALL(c, "GET", "k");
+    fake_store_fail(f->fake, FAKE_APPLY, "k", 1, ERR_READONLY);
+    assert_string_equal(CALL(c, "SET", "k", "1"), "+OK\r\n");
+    expect_pushed("");
+    (void)CALL(c, "SET", "book:3", "{\"title\":\"t\"}"); /* Commits all. */
+    expect_pushed(">2 invalidate *1 k ");
+}
+
+static void test_a_version_of_what_expires_is_told(void **state)
+{
+    (void)state;
+    fixture_set(f, "plain-writes", "through");
+    fake_store_set_plain(f->fake, "k", "1", clock_wall_ms() + 100000);
+    (void)CALL(c, "CLIENT", "TRACKING", "ON", "BCAST");
+    assert_memory_equal(CALL(c, "BOOK.VERSION", "k"), ":", 1);
+    assert_int_equal(figures().n_keys, 1);
+}
+
 static void test_over_resp2_nobody_is_told(void **state)
 {
     (void)state;
@@ -283,6 +306,17 @@ static void test_prefixes_are_told_of_what_begins_so(void **state)
     change("apple");
     expect_pushed("");
     assert_int_equal(figures().n_prefixes, 0);
+}
+
+static void test_no_prefix_any_more_is_every_key(void **state)
+{
+    (void)state;
+    (void)CALL(c, "CLIENT", "TRACKING", "ON", "BCAST", "PREFIX", "a");
+    (void)CALL(c, "CLIENT", "TRACKING", "ON", "BCAST");
+    assert_int_equal(figures().n_prefixes, 2);
+    change("x");
+    change("a");
+    expect_pushed(">2 invalidate *2 x a ");
 }
 
 static void test_no_prefix_is_every_key(void **state)
@@ -519,6 +553,55 @@ static void test_caching_is_for_one_command(void **state)
     expect_pushed(">2 invalidate *1 b ");
 }
 
+static void
+test_caching_within_a_transaction_is_for_the_rest_of_it(void **state)
+{
+    (void)state;
+    (void)CALL(c, "CLIENT", "TRACKING", "ON", "OPTIN");
+    (void)CALL(c, "MULTI");
+    (void)CALL(c, "GET", "a");
+    (void)CALL(c, "CLIENT", "CACHING", "YES");
+    (void)CALL(c, "GET", "b");
+    (void)CALL(c, "EXEC");
+    (void)CALL(c, "GET", "c");
+    change("a");
+    change("b");
+    change("c");
+    expect_pushed(">2 invalidate *1 b ");
+}
+
+static void test_what_is_read_behind_a_transaction_is_not_left_out(void **state)
+{
+    (void)state;
+    (void)CALL(c, "CLIENT", "TRACKING", "ON", "OPTOUT");
+    (void)CALL(c, "MULTI");
+    (void)CALL(c, "CLIENT", "CACHING", "NO");
+    (void)CALL(c, "GET", "a");
+    (void)CALL(c, "EXEC");
+    (void)CALL(c, "GET", "b");
+    change("a");
+    change("b");
+    expect_pushed(">2 invalidate *1 b ");
+}
+
+static void test_tracking_begins_within_a_transaction(void **state)
+{
+    (void)state;
+    (void)CALL(c, "MULTI");
+    (void)CALL(c, "GET", "a");
+    (void)CALL(c, "CLIENT", "TRACKING", "ON", "OPTOUT");
+    (void)CALL(c, "GET", "b");
+    (void)CALL(c, "CLIENT", "CACHING", "NO");
+    (void)CALL(c, "GET", "c");
+    (void)CALL(c, "EXEC");
+    (void)CALL(c, "GET", "d");
+    change("a");
+    change("b");
+    change("c");
+    change("d");
+    expect_pushed(">2 invalidate *2 b d ");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -529,6 +612,8 @@ int main(void)
         TEST(test_a_write_is_no_read),
         TEST(test_what_the_store_is_asked_for_is_told_of),
         TEST(test_who_wrote_is_left_out_and_stays),
+        TEST(test_who_wrote_hears_that_it_was_refused),
+        TEST(test_a_version_of_what_expires_is_told),
         TEST(test_over_resp2_nobody_is_told),
         TEST(test_a_flush_is_told_as_everything),
         TEST(test_a_mapping_is_told_by_its_keys),
@@ -536,6 +621,7 @@ int main(void)
         TEST(test_prefixes_hear_of_a_mapping_they_overlap),
         TEST(test_too_many_notes_are_everything),
         TEST(test_prefixes_are_told_of_what_begins_so),
+        TEST(test_no_prefix_any_more_is_every_key),
         TEST(test_no_prefix_is_every_key),
         TEST(test_what_expires_is_told_without_a_copy),
         TEST(test_prefixes_are_told_what_expires),
@@ -548,6 +634,9 @@ int main(void)
         TEST(test_who_redirects_to_nobody_is_told_so),
         TEST(test_who_leaves_while_a_message_is_under_way_is_freed),
         TEST(test_caching_is_for_one_command),
+        TEST(test_caching_within_a_transaction_is_for_the_rest_of_it),
+        TEST(test_what_is_read_behind_a_transaction_is_not_left_out),
+        TEST(test_tracking_begins_within_a_transaction),
     };
 
     hash_init();
