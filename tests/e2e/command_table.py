@@ -97,7 +97,7 @@ def main():
     for name, field in sorted(unused):
         print(f"{name}: {field}: is not different any more")
     print(f"{len(shared)} commands, {wrong} differences")
-    sys.exit(wrong > 0 or len(shared) < 80)
+    sys.exit(wrong > 0 or len(unused) > 0 or len(shared) < 80)
 
 
 main()
