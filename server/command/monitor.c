@@ -16,6 +16,11 @@ enum command_status cmd_monitor(struct request *r)
 {
     struct client *client = r->client;
 
+    if (r->execution != NULL) {
+        reply_error(&r->reply,
+                    "ERR MONITOR isn't allowed for DENY BLOCKING client");
+        return COMMAND_DONE;
+    }
     if (!pubsub_subscribe(client->server->pubsub, client, PUBSUB_MONITOR,
                           TOPIC)) {
         reply_err(&r->reply, ERR_NOMEM, NULL);

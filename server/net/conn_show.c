@@ -8,6 +8,9 @@
 
 #include <event2/event.h>
 
+/* What OpenSSL keeps for a connection that is idle, as measured. */
+#define TLS_BYTES ((size_t)17 * 1024)
+
 #define SHOW(field, value) \
     atomic_store_explicit(&conn->client.field, value, memory_order_relaxed)
 
@@ -16,6 +19,7 @@ static size_t memory_bytes(const struct conn *conn)
     const struct resp_parser *parser = &conn->parser;
 
     return sizeof(*conn) + 2 * event_get_struct_event_size() +
+           (conn->tls != NULL ? TLS_BYTES : 0) +
            parser->argv_capacity * sizeof(*parser->argv) +
            parser->words.capacity + conn->input.capacity +
            conn->output.capacity + conn->requests.held_bytes +

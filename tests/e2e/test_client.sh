@@ -455,6 +455,12 @@ test_who_monitors_may_not_touch_keys() {
     expect '$-1' reply 'GET a'
 }
 
+test_monitor_is_no_part_of_a_transaction() {
+    start_bookd
+    both 'MULTI\r\nMONITOR\r\nEXEC' \
+        "+OK|+QUEUED|*1|-ERR MONITOR isn't allowed for DENY BLOCKING client|"
+}
+
 test_all_loops_hear_of_all() {
     start_bookd --io-threads 3
     local i monitors=()
