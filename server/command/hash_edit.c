@@ -159,7 +159,11 @@ enum err hash_edit_set(struct decision *d, const struct present *now,
     }
     struct walk walk = walk_begin(now, room);
     while (walk_to(&walk, &given.names, &place, room)) {
-        hash_value_add(room, update->fields[2 * place], given.values[place]);
+        /* A hash that somebody else has made may name a field twice. */
+        if (given.values[place].data != NULL) {
+            hash_value_add(room, update->fields[2 * place],
+                           given.values[place]);
+        }
         given.values[place] = (struct slice){0};
     }
     for (size_t i = 0; i < given.names.n; i++) {

@@ -3,6 +3,7 @@
 
 #include "common/hash.h"
 #include "common/mem.h"
+#include "server/lookup/hash_value.h"
 #include "server/lookup/update_internal.h"
 #include "server/lookup/watch.h"
 #include "server/store/plain_key.h"
@@ -413,6 +414,33 @@ static void skip_impossible(struct member *m)
     }
 }
 
+/* Is what was asked a write of what the key is, whole, and of a value that can
+ * be?  A dead letter may be damaged, or of a time before its table was mapped.
+ * What depends on a decision is seen to by that. */
+static bool makes_sense(const struct member *m)
+{
+    const struct update *asked = &m->asked;
+    const bool is_record = m->write.mapping != NULL;
+
+    if (asked->decide != NULL) {
+        return true;
+    }
+    switch (asked->op) {
+    case STORE_PUT_PLAIN:
+        return !is_record &&
+               (asked->type != PLAIN_HASH || hash_value_is_valid(asked->value));
+    case STORE_DELETE_PLAIN:
+        return !is_record;
+    case STORE_PUT_ROW:
+    case STORE_DELETE_ROW:
+        return is_record;
+    case STORE_SET_COLUMNS:
+        return is_record && asked->n_fields % 2 == 0;
+    default:
+        return true;
+    }
+}
+
 /* Ends members that the store could not carry out, or must not. */
 static void check(struct member *m)
 {
@@ -426,6 +454,8 @@ static void check(struct member *m)
              mapping->is_view
                  ? SLICE("a view is read only")
                  : SLICE("the table's directive says writable no"));
+    } else if (!makes_sense(m)) {
+        skip(m, ERR_INVALID, SLICE("this is no write for such a key"));
     } else if (m->asked.op == STORE_CLEAR_PLAIN && m->batch->n > 1) {
         skip(m, ERR_INVALID, SLICE("all keys are deleted at once, and alone"));
     }

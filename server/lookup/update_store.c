@@ -63,14 +63,20 @@ static enum err on_decide(struct store_write *write,
                           const struct store_row *row, struct buf *detail)
 {
     struct member *m = container_of(write, struct member, write);
+    /* Who does not look can write over anything. */
+    const bool looks = m->asked.decide != NULL || m->asked.found != NULL;
     struct present now;
 
     if (m->batch->n == 1 && !goes_on(m->batch)) {
         return ERR_CONFLICT;
     }
-    enum err err = present_of(m, row, &now);
+    enum err err = present_of(m, looks ? row : NULL, &now);
     if (err != ERR_OK) {
-        member_fail(m, err, SLICE(""));
+        const struct slice why = err == ERR_INVALID
+                                     ? SLICE("what the key holds is damaged")
+                                     : SLICE("");
+        member_fail(m, err, why);
+        buf_append_slice(detail, why);
         return err;
     }
     err = member_decide(m, &now);

@@ -506,6 +506,13 @@ static void replay_write(struct store_writer *w, const struct store_write *from)
     }
 }
 
+/* Rows of tables are not logged. */
+static bool is_plain(enum store_op op)
+{
+    return op == STORE_PUT_PLAIN || op == STORE_DELETE_PLAIN ||
+           op == STORE_CLEAR_PLAIN || op == STORE_READ;
+}
+
 static enum err replay_row(void *arg, int64_t seq, struct slice writes)
 {
     struct store_writer *w = arg;
@@ -519,7 +526,7 @@ static enum err replay_row(void *arg, int64_t seq, struct slice writes)
     w->log.seq = seq;
     w->log.n_bytes += writes.size;
     while (writes.size > 0 && err == ERR_OK) {
-        if (write_decode(&writes, &write, &fields)) {
+        if (write_decode(&writes, &write, &fields) && is_plain(write.op)) {
             replay_write(w, &write);
         } else {
             err = ERR_STORE_CORRUPT;

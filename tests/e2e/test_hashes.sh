@@ -106,6 +106,19 @@ told_of() {
     printf '%s' "$heard"
 }
 
+test_what_others_write_as_a_hash_does_no_harm() {
+    start_bookd --plain-writes through
+    sqlite3 bookd.db "INSERT INTO bookd_plain(key, value, type) VALUES
+         (CAST('short' AS BLOB), x'0200000001610162', 'hash'),
+         (CAST('twice' AS BLOB), x'020000000161016201610163', 'hash')"
+    expect_like '*damaged*' cli HGETALL short
+    expect_like '*damaged*' cli HSET short f v
+    expect $'OK\nQUEUED\nQUEUED\n1\n1' cli <<<$'MULTI\nDEL short\nHSET short f v\nEXEC'
+    expect $'f\nv' cli HGETALL short
+    expect 0 cli HSET twice a 1
+    expect $'a\n1' cli HGETALL twice
+}
+
 test_subscribers_are_told_as_by_redis() {
     start_bookd --notify-keyspace-events KEA
     equal 'hset h hset h hincrby h hincrbyfloat h hdel h hdel h del h set the:end ' \

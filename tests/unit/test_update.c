@@ -182,6 +182,39 @@ static void test_a_record_key_without_an_integer_is_refused(void **state)
     assert_int_equal(w.result.n_changed, 0);
 }
 
+static void test_a_write_that_does_not_fit_its_key_is_refused(void **state)
+{
+    static const struct slice fields[] = {SLICE("title"), SLICE("t"),
+                                          SLICE("year")};
+    const struct update updates[] = {
+        {.op = STORE_PUT_PLAIN, .key = SLICE("book:3"), .value = SLICE("v")},
+        {.op = STORE_DELETE_PLAIN, .key = SLICE("book:3")},
+        {.op = STORE_PUT_ROW, .key = SLICE("k"), .value = SLICE("{}")},
+        {.op = STORE_DELETE_ROW, .key = SLICE("k")},
+        {.op = STORE_SET_COLUMNS,
+         .key = SLICE("k"),
+         .fields = fields,
+         .n_fields = 2},
+        {.op = STORE_SET_COLUMNS,
+         .key = SLICE("book:3"),
+         .fields = fields,
+         .n_fields = 3},
+        {.op = STORE_PUT_PLAIN,
+         .key = SLICE("k"),
+         .value = SLICE("\2\0\0\0\1a\1b"),
+         .type = PLAIN_HASH}};
+    struct fixture *f = *state;
+
+    for (size_t i = 0; i < sizeof updates / sizeof updates[0]; i++) {
+        struct written w;
+        fixture_update(f, &updates[i], &w);
+        assert_true(w.answered);
+        assert_int_equal(w.result.err, ERR_INVALID);
+        written_free(&w);
+    }
+    assert_int_equal(fake_store_calls(f->fake, FAKE_APPLY), 0);
+}
+
 /* ---- behind ---- */
 
 static size_t n_dirty(struct fixture *f)
@@ -408,6 +441,8 @@ int main(void)
         THROUGH(test_a_delete_leaves_a_negative_copy),
         THROUGH(test_an_insert_drops_the_negative_copy_at_once),
         THROUGH(test_a_record_key_without_an_integer_is_refused),
+        THROUGH(test_a_write_that_does_not_fit_its_key_is_refused),
+        BEHIND(test_a_write_that_does_not_fit_its_key_is_refused),
         BEHIND(test_behind_acknowledges_from_memory),
         BEHIND(test_a_dirty_copy_is_clean_when_committed),
         BEHIND(test_a_dirty_copy_is_never_evicted),
