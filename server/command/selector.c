@@ -360,6 +360,15 @@ void selector_print_commands(const struct selector *s, struct buf *out)
     }
 }
 
+/* "~*" would be read back as all keys, to which no pattern can be added. */
+static const char *rights_in_words(const struct pack_item *keys)
+{
+    return keys->tag == SELECTOR_READ            ? "%R~"
+           : keys->tag == SELECTOR_WRITE         ? "%W~"
+           : slice_equal(keys->text, SLICE("*")) ? "%RW~"
+                                                 : "~";
+}
+
 void selector_print_keys(const struct selector *s, struct buf *out)
 {
     struct pack_item item;
@@ -370,9 +379,7 @@ void selector_print_keys(const struct selector *s, struct buf *out)
     }
     while (pack_next(&s->keys, &at, &item)) {
         buf_append_string(out, item.place > 0 ? " " : "");
-        buf_append_string(out, item.tag == SELECTOR_READ    ? "%R~"
-                               : item.tag == SELECTOR_WRITE ? "%W~"
-                                                            : "~");
+        buf_append_string(out, rights_in_words(&item));
         buf_append_slice(out, item.text);
     }
 }

@@ -93,7 +93,9 @@ def without_commands(user):
     """The fields of GETUSER whose text does not depend on the table."""
     fields = dict(zip(user[::2], user[1::2]))
     del fields["commands"]
-    fields["selectors"] = [s[2:] for s in fields["selectors"]]
+    fields["keys"] = fields["keys"].replace("%RW~*", "~*")
+    fields["selectors"] = [[word.replace("%RW~*", "~*") for word in s[2:]]
+                           for s in fields["selectors"]]
     return fields
 
 

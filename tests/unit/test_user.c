@@ -152,6 +152,7 @@ static const struct {
     {"+get;+@all;-set", "off resetchannels +@all -set"},
     {"+select|0;+select|0", "off resetchannels -@all +select|0"},
     {"~a;%R~b;%W~c;%R~c", "off ~a %R~b ~c resetchannels -@all"},
+    {"%R~*;%W~*;~a", "off %RW~* ~a resetchannels -@all"},
     {"~a;~a;&b;&b;&c", "off ~a resetchannels &b &c -@all"},
     {"(+get ~a);( )", "off resetchannels -@all (~a resetchannels -@all +get) "
                       "(resetchannels -@all)"},
