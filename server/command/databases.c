@@ -230,23 +230,27 @@ enum err databases_load(struct databases *databases, struct store *store)
 
     wg_init(&l.done);
     wg_add(&l.done, 1);
-    l.err = store_walk_start(store, &l.walk);
-    if (l.err != ERR_OK) {
+    enum err err = store_walk_start(store, &l.walk);
+    if (err == ERR_OK) {
+        wg_wait(&l.done);
+        err = l.err;
+    } else {
         wg_done(&l.done);
     }
-    wg_wait(&l.done);
-    if (l.err == ERR_OK && l.found) {
+    if (err == ERR_OK && l.found) {
         wg_add(&l.done, 1);
-        l.err = store_write_start(store, &l.write);
-        if (l.err != ERR_OK) {
+        err = store_write_start(store, &l.write);
+        if (err == ERR_OK) {
+            wg_wait(&l.done);
+            err = l.err;
+        } else {
             wg_done(&l.done);
         }
-        wg_wait(&l.done);
         databases_take(databases, buf_slice(&l.text));
     }
     wg_destroy(&l.done);
     buf_destroy(&l.text);
-    return l.err;
+    return err;
 }
 
 /* ---- keys of clients ---- */
