@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "server/command/client_filter.h"
 
+#include "server/command/acl.h"
 #include "server/command/args.h"
 
 bool client_filter_type(struct request *r, size_t i, enum client_type *type)
@@ -55,7 +56,10 @@ static bool take_age(struct request *r, size_t i, struct client_filter *f)
 
 static bool take_user(struct request *r, size_t i, struct client_filter *f)
 {
-    if (!slice_equal(r->argv[i], SLICE("default"))) {
+    struct user *user = acl_find(r->client->server->acl, r->argv[i]);
+
+    user_unref(user);
+    if (user == NULL) {
         reply_errorf(&r->reply, "ERR No such user '%.*s'", shown(r->argv[i]),
                      r->argv[i].data);
         return false;

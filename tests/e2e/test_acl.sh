@@ -284,6 +284,19 @@ test_clients_of_a_deleted_user_are_disconnected() {
     expect '+OK|:1|' wire 'AUTH a x\r\nACL DELUSER a\r\nPING\r\n'
 }
 
+test_client_kill_knows_users() {
+    start_bookd
+    cli ACL SETUSER a on nopass +@all >/dev/null
+    dial
+    say 'AUTH a x\r\n'
+    expect +OK hear
+    expect 1 cli CLIENT KILL USER a
+    expect '' hear
+    hang_up
+    expect 0 cli CLIENT KILL USER a
+    expect "ERR No such user 'b'" cli CLIENT KILL USER b
+}
+
 test_a_user_made_anew_is_another_one() {
     start_bookd
     cli ACL SETUSER a on nopass +@all >/dev/null
