@@ -332,6 +332,38 @@ static void test_clearing_takes_what_was_logged(void **state)
     destroy(&after);
 }
 
+static void test_clearing_a_database_takes_what_was_logged_of_it(void **state)
+{
+    struct logged own, other, after;
+    struct written clear;
+
+    (void)state;
+    log_now(&own, "greeting", "hello");
+    init(&other, "", "2");
+    other.w.write.key = SLICE("\0\1x");
+    start(&other);
+    wg_wait(&other.logged);
+    written_init(&clear, "", NULL);
+    clear.write.op = STORE_CLEAR_PLAIN;
+    clear.write.key = SLICE("\0\0");
+    assert_int_equal(written_start(bed.store, &clear), ERR_OK);
+    written_wait(&clear);
+
+    written_wait(&own.w);
+    assert_int_equal(own.w.err, ERR_OK);
+    assert_int_equal(other.w.n_done, 0);
+    log_now(&after, "after", "1");
+    reopen();
+    assert_table("greeting", NULL);
+    assert_table("after", "1");
+    assert_int_equal(
+        query("SELECT count(*) FROM bookd_plain WHERE key = x'000178'"), 1);
+    written_destroy(&clear);
+    destroy(&own);
+    destroy(&other);
+    destroy(&after);
+}
+
 static void test_a_write_past_the_log_is_the_newer(void **state)
 {
     struct logged l;
@@ -829,6 +861,7 @@ int main(void)
         CASE(test_deleting_nothing_is_not_logged),
         CASE(test_a_walk_sees_what_was_logged),
         CASE(test_clearing_takes_what_was_logged),
+        CASE(test_clearing_a_database_takes_what_was_logged_of_it),
         CASE(test_a_write_past_the_log_is_the_newer),
         CASE(test_all_that_was_logged_gives_way_to_a_write_past_it),
         CASE(test_what_follows_a_clear_stays_in_the_log),
