@@ -130,6 +130,12 @@ static size_t larger(size_t a, size_t b)
 
 #define SHOWN(field) atomic_load_explicit(&c->field, memory_order_relaxed)
 
+/* A command of its waits: for the store, or for CLIENT UNPAUSE. */
+static bool is_blocked(const struct client *c)
+{
+    return SHOWN(pending_requests) > 0 || client_has_flag(c, CLIENT_PAUSED);
+}
+
 struct clients_usage clients_usage(struct clients *clients)
 {
     struct clients_usage usage = {0};
@@ -143,8 +149,7 @@ struct clients_usage clients_usage(struct clients *clients)
                                    SHOWN(n_subscriptions[PUBSUB_PATTERN]) +
                                    SHOWN(n_subscriptions[PUBSUB_SHARD]) >
                                0;
-        usage.n_waiting +=
-            SHOWN(pending_requests) > 0 || client_has_flag(c, CLIENT_PAUSED);
+        usage.n_waiting += is_blocked(c);
         usage.bytes += SHOWN(memory_bytes) + SHOWN(queued_bytes);
         usage.max_input_bytes = larger(usage.max_input_bytes, input);
         usage.max_output_bytes = larger(usage.max_output_bytes, output);
@@ -206,9 +211,9 @@ static void append_flags(const struct client *c, struct buf *out)
         enum client_flag flag;
         char letter;
     } later[] = {
-        {CLIENT_PAUSED, 'b'},   {CLIENT_TRACKS, 't'},   {CLIENT_BROKEN, 'R'},
-        {CLIENT_BCASTS, 'B'},   {CLIENT_CLOSES, 'c'},   {CLIENT_UNIX, 'U'},
-        {CLIENT_NO_EVICT, 'e'}, {CLIENT_NO_TOUCH, 'T'},
+        {CLIENT_TRACKS, 't'},   {CLIENT_BROKEN, 'R'}, {CLIENT_BCASTS, 'B'},
+        {CLIENT_CLOSES, 'c'},   {CLIENT_UNIX, 'U'},   {CLIENT_NO_EVICT, 'e'},
+        {CLIENT_NO_TOUCH, 'T'},
     };
     const size_t before = out->size;
 
@@ -220,6 +225,9 @@ static void append_flags(const struct client *c, struct buf *out)
     }
     if (SHOWN(queued_commands) > 0) {
         buf_append_char(out, 'x');
+    }
+    if (is_blocked(c)) {
+        buf_append_char(out, 'b');
     }
     for (size_t i = 0; i < ARRAY_LEN(later); i++) {
         if (client_has_flag(c, later[i].flag)) {

@@ -151,6 +151,7 @@ static void test_a_client_is_described_in_one_line(void **state)
         " addr=192.0.2.1:1234 ",
         " laddr=192.0.2.2:7379 ",
         " fd=9 ",
+        " flags=Pxb ",
         " name=loader ",
         " age=10 ",
         " idle=2 ",
