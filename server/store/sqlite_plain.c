@@ -139,13 +139,13 @@ static enum err clear(struct engine_writer *writer, struct store_write *write,
                       struct buf *detail)
 {
     struct sqlite3_stmt *statement = writer->plain_clear;
+    const unsigned next = plain_key_database(write->key) + 1;
+    const char end[] = {next == PLAIN_KEY_DATABASES ? '\1' : '\0',
+                        (char)next}; /* Used until the statement was run. */
 
     if (write->key.size > 0 && plain_key_database(write->key) == 0) {
         statement = writer->plain_clear_rest; /* What is of no other. */
     } else if (write->key.size > 0) {
-        const unsigned next = plain_key_database(write->key) + 1;
-        const char end[] = {next == PLAIN_KEY_DATABASES ? '\1' : '\0',
-                            (char)next};
         statement = writer->plain_clear_range;
         sqlite_bind_blob(statement, 1, write->key);
         sqlite_bind_blob(statement, 2, slice_make(end, sizeof end));
