@@ -64,21 +64,21 @@
 /* Outermost first: while holding one, only those further down may be taken. */
 enum lock_rank {
     LOCK_KEYSPACE, /* server/command/keyspace: who waits for the count. */
-    LOCK_CLIENTS, /* server/command/clients: the list of connections. */
-    LOCK_ACL,     /* server/command/acl: the users. */
-    LOCK_CONFIG,  /* server/admin/config: directives that are strings. */
-    LOCK_FLIGHT,  /* server/lookup/flight: one shard of flights. */
-    LOCK_WATCH,   /* server/lookup/watch: the keys of WATCH. */
-    LOCK_PUBSUB,  /* server/command/pubsub: who subscribed to what. */
-    LOCK_SHARD,   /* server/cache/shard: one shard of the cache. */
-    LOCK_STORE,   /* server/store/pool: slots and the queue of the store. */
-    LOCK_TIMER,   /* common/timer: the heap. */
-    LOCK_CHAN,    /* common/chan: one channel; several by address. */
-    LOCK_WAITER,  /* common/chan: one sleeping select. */
-    LOCK_WG,      /* common/waitgroup. */
-    LOCK_STATS,   /* server/admin/stats: the list of per-thread blocks. */
-    LOCK_CLOCK,   /* common/clock: the manual clock. */
-    LOCK_LEAF,    /* Anything that calls nothing while held. */
+    LOCK_CLIENTS,  /* server/command/clients: the list of connections. */
+    LOCK_ACL,      /* server/command/acl: the users. */
+    LOCK_CONFIG,   /* server/admin/config: directives that are strings. */
+    LOCK_FLIGHT,   /* server/lookup/flight: one shard of flights. */
+    LOCK_WATCH,    /* server/lookup/watch: the keys of WATCH. */
+    LOCK_PUBSUB,   /* server/command/pubsub: who subscribed to what. */
+    LOCK_SHARD,    /* server/cache/shard: one shard of the cache. */
+    LOCK_STORE,    /* server/store/pool: slots and the queue of the store. */
+    LOCK_TIMER,    /* common/timer: the heap. */
+    LOCK_CHAN,     /* common/chan: one channel; several by address. */
+    LOCK_WAITER,   /* common/chan: one sleeping select. */
+    LOCK_WG,       /* common/waitgroup. */
+    LOCK_STATS,    /* server/admin/stats: the list of per-thread blocks. */
+    LOCK_CLOCK,    /* common/clock: the manual clock. */
+    LOCK_LEAF,     /* Anything that calls nothing while held. */
 };
 
 struct CAPABILITY("mutex") mutex {

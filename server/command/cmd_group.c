@@ -199,10 +199,7 @@ static enum command_status begin(struct request *r, struct transfer *t,
                                  write_outcome_fn *on_outcome)
 {
     const struct update updates[] = {
-        {.op = STORE_READ,
-         .key = t->to,
-         .context = t,
-         .found = found_target},
+        {.op = STORE_READ, .key = t->to, .context = t, .found = found_target},
         {.op = t->removes ? STORE_DELETE_PLAIN : STORE_READ,
          .key = t->from,
          .event = t->from_event,

@@ -210,8 +210,7 @@ static struct walk *walk_new(struct request *r, walk_reply_fn *reply)
         config_number(server->config, CONFIG_plain_writes) == WRITES_NONE;
     walk->store.kind = STORE_SCAN;
     walk->selected = client_database(r->client);
-    walk->store.database =
-        databases_stored(server->databases, walk->selected);
+    walk->store.database = databases_stored(server->databases, walk->selected);
     walk->no_records = walk->selected != 0;
     walk->store.plain_only = walk->selected != 0;
     /* There may be plain keys in it from another way to write them. */
@@ -397,9 +396,9 @@ static void consider_cache(struct walk *walk)
     const size_t n_of_store = walk->n_keys;
 
     cache_usage(walk->server->cache, &usage);
-    if (n_of_store > 0 && draw((uint64_t)walk->store.n_keys +
-                               usage.memory_only_entries) >=
-                              usage.memory_only_entries) {
+    if (n_of_store > 0 &&
+        draw((uint64_t)walk->store.n_keys + usage.memory_only_entries) >=
+            usage.memory_only_entries) {
         return;
     }
     walk->keys = (struct buf){0};
