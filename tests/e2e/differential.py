@@ -80,6 +80,7 @@ class Stream:
     def __init__(self, seed):
         self.random = random.Random(seed)
         self.queued = False
+        self.watches = False  # A key that is not there is changed by no flush of Redis.
 
     def pick(self, *choices):
         return self.random.choice(choices)
@@ -278,6 +279,12 @@ class Stream:
         return self.options(b"NX", b"XX", b"gt", b"LT", b"nosuch")
 
     def next(self):
+        words = self.any()
+        if words[0] in (b"WATCH", b"EXEC", b"DISCARD", b"UNWATCH"):
+            self.watches = words[0] == b"WATCH"
+        return words
+
+    def any(self):
         r = self.random.random()
         if self.queued:
             if r < 0.15:
@@ -289,7 +296,7 @@ class Stream:
             if r < 0.19:
                 return self.pick([b"MULTI"], [b"WATCH", self.key()], [b"UNWATCH"])
             return self.plain()
-        if r > 0.99:
+        if r > 0.99 and not self.watches:
             return self.whole()
         if r < 0.03:
             self.queued = True
