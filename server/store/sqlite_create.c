@@ -7,7 +7,7 @@
  *
  *     1   bookd_plain, books
  *     2   and the log of plain keys, dead letters, the change feed of books
- *     3   and the type of plain keys
+ *     3   and the type of plain keys, and their database
  *
  * All of this runs in a transaction of the caller's, so that a crash leaves
  * all of it or none.
@@ -62,6 +62,18 @@ static const char version_2_sql[] =
     "    write BLOB NOT NULL,"
     "    error TEXT NOT NULL"
     ") STRICT;";
+
+/* And keys that begin with a NUL, which says the database since (plain_key.h).
+ * In two steps, as one may become what another is. */
+static const char plain_3_sql[] =
+    "ALTER TABLE bookd_plain ADD COLUMN type TEXT;"
+    "CREATE TEMP TABLE bookd_moved AS"
+    "    SELECT CAST(x'0000' || key AS BLOB) AS key, value, expires_ms"
+    "    FROM bookd_plain WHERE key >= x'00' AND key < x'01';"
+    "DELETE FROM bookd_plain WHERE key >= x'00' AND key < x'01';"
+    "INSERT INTO bookd_plain(key, value, expires_ms)"
+    "    SELECT key, value, expires_ms FROM bookd_moved;"
+    "DROP TABLE bookd_moved;";
 
 static const char version_3_sql[] =
     "UPDATE bookd_meta SET value = '3' WHERE name = 'schema_version';";
@@ -164,6 +176,26 @@ enum err sqlite_upgrade(struct sqlite3 *db, struct buf *detail)
     return err == ERR_OK ? sqlite_run(db, version_3_sql, detail) : err;
 }
 
+/* All of it or nothing, in a transaction or not. */
+static enum err run_whole(struct sqlite3 *db, const char *sql,
+                          struct buf *detail)
+{
+    enum err err = sqlite_run(db, "SAVEPOINT bookd_upgrade", detail);
+
+    if (err != ERR_OK) {
+        return err;
+    }
+    err = sqlite_run(db, sql, detail);
+    if (err == ERR_OK) {
+        err = sqlite_run(db, "RELEASE bookd_upgrade", detail);
+    }
+    if (err != ERR_OK && !sqlite3_get_autocommit(db)) {
+        (void)sqlite3_exec(db, "ROLLBACK TO bookd_upgrade", NULL, NULL, NULL);
+        (void)sqlite3_exec(db, "RELEASE bookd_upgrade", NULL, NULL, NULL);
+    }
+    return err;
+}
+
 enum err sqlite_upgrade_plain(struct sqlite3 *db, struct buf *detail)
 {
     bool found = false;
@@ -174,10 +206,7 @@ enum err sqlite_upgrade_plain(struct sqlite3 *db, struct buf *detail)
                      "WHERE name = 'type'",
                      &found, &n, detail);
 
-    return err != ERR_OK || n > 0
-               ? err
-               : sqlite_run(db, "ALTER TABLE bookd_plain ADD COLUMN type TEXT",
-                            detail);
+    return err != ERR_OK || n > 0 ? err : run_whole(db, plain_3_sql, detail);
 }
 
 enum err sqlite_create_plain(struct sqlite3 *db, struct buf *detail)

@@ -74,10 +74,15 @@ test_a_file_of_version_2_is_brought_up_to_date() {
     start_bookd --plain-writes through
     expect OK cli SET s v
     stop_bookd
+    # Keys that begin with a NUL, of which one becomes what another is.
     sqlite3 bookd.db "ALTER TABLE bookd_plain DROP COLUMN type;
+        INSERT INTO bookd_plain(key, value) VALUES
+            (x'00', x'31'), (x'000000', x'32'), (x'00036B', x'33');
         UPDATE bookd_meta SET value = '2' WHERE name = 'schema_version'"
     start_bookd --plain-writes through
     expect v cli GET s
+    expect $'1\n2\n3' cli <<<'MGET "\x00" "\x00\x00\x00" "\x00\x03k"'
+    expect 0 cli -n 3 DBSIZE
     expect 1 cli HSET h f v
     stop_bookd
     equal 3 "$(sqlite3 bookd.db \
