@@ -202,14 +202,34 @@ enum command_status cmd_flushall(struct request *r)
     return status;
 }
 
+/* What all inner keys of the client's database begin with; false without memory,
+ * which is replied. */
+static bool database_prefix(struct request *r, struct slice *prefix)
+{
+    char *bytes = request_room(r, PLAIN_KEY_PREFIX_SIZE);
+
+    if (bytes == NULL) {
+        reply_err(&r->reply, ERR_NOMEM, NULL);
+        return false;
+    }
+    bytes[0] = '\0';
+    bytes[1] = (char)databases_stored(r->client->server->databases,
+                                      client_database(r->client));
+    *prefix = slice_make(bytes, PLAIN_KEY_PREFIX_SIZE);
+    return true;
+}
+
 enum command_status cmd_flushdb(struct request *r)
 {
-    const char prefix[] = {'\0',
-                           (char)databases_stored(r->client->server->databases,
-                                                  client_database(r->client))};
-    const struct update update = {.op = STORE_CLEAR_PLAIN,
-                                  .key = slice_make(prefix, sizeof prefix)};
+    struct slice every; /* Lives with the request: an EXEC uses it later. */
 
-    return flush_options(r) ? write_key(r, &update, answer_flush)
-                            : done_syntax_error(r);
+    if (!flush_options(r)) {
+        return done_syntax_error(r);
+    }
+    if (!database_prefix(r, &every)) {
+        return COMMAND_DONE;
+    }
+    const struct update update = {.op = STORE_CLEAR_PLAIN, .key = every};
+
+    return write_key(r, &update, answer_flush);
 }

@@ -185,6 +185,19 @@ static void note_table_knows(struct write_log *log, enum store_op op,
     }
 }
 
+/* Must what was logged in this transaction be committed before 'write', one that
+ * goes past the log?  If it is about the same keys: what it absorbs or deletes
+ * then is of an earlier transaction. */
+static bool is_after_staged(const struct write_log *log,
+                            const struct store_write *write)
+{
+    if (write->op == STORE_CLEAR_PLAIN) {
+        return write->key.size > 0; /* All keys at once need not wait. */
+    }
+    return is_loggable(write) &&
+           fold_find(&log->staged, write->key, write->hash) != NULL;
+}
+
 bool writer_log_ends(const struct store_writer *w,
                      const struct store_write *write)
 {
@@ -196,15 +209,9 @@ bool writer_log_ends(const struct store_writer *w,
     if (log->staged.count == 0 || writer_log_takes(w, write)) {
         return false;
     }
-    if (write->op == STORE_CLEAR_PLAIN && write->key.size > 0) {
-        return true; /* What is deleted then is not of this transaction. */
-    }
-    bool ends = is_loggable(write) &&
-                fold_find(&log->staged, write->key, write->hash) != NULL;
+    bool ends = is_after_staged(log, write);
     for (size_t i = 0; i < write->n_group && !ends; i++) {
-        const struct store_write *member = write->group[i];
-        ends = is_loggable(member) &&
-               fold_find(&log->staged, member->key, member->hash) != NULL;
+        ends = is_after_staged(log, write->group[i]);
     }
     return ends;
 }

@@ -102,6 +102,20 @@ test_flushdb_of_what_is_in_the_log_survives_a_kill() {
     expect 2 of 2 GET a
 }
 
+test_flushdb_in_a_transaction_deletes_the_keys_of_its_database() {
+    local writes
+    for writes in through behind none; do
+        start_bookd --plain-writes "$writes"
+        of 3 SET a 3 >/dev/null
+        of 4 SET a 4 >/dev/null
+        expect '+OK|+OK|+QUEUED|*1|+OK|+OK|' \
+            wire 'SELECT 3\r\nMULTI\r\nFLUSHDB\r\nEXEC\r\nQUIT\r\n'
+        expect '' of 3 GET a
+        expect 4 of 4 GET a
+        stop_bookd
+    done
+}
+
 test_flushdb_of_keys_in_memory_only() {
     start_bookd --plain-writes none
     of 0 SET a 0 >/dev/null

@@ -577,6 +577,38 @@ static void test_a_group_is_logged_as_one(void **state)
     destroy_group(&g);
 }
 
+/* EXEC with FLUSHDB alone in it. */
+static void test_clearing_in_a_group_takes_what_was_just_logged(void **state)
+{
+    struct logged l;
+    struct written group;
+    struct store_write clear = {.op = STORE_CLEAR_PLAIN,
+                                .key = SLICE("\0\1")};
+    struct store_write *members[] = {&clear};
+    struct gate gate;
+
+    (void)state;
+    shut(&gate);
+    init(&l, "", "hello");
+    l.w.write.key = SLICE("\0\1greeting");
+    start(&l);
+    written_init(&group, "", NULL);
+    group.write.op = STORE_GROUP;
+    group.write.group = members;
+    group.write.n_group = 1;
+    assert_int_equal(written_start(bed.store, &group), ERR_OK);
+    open_gate(&gate);
+    written_wait(&group);
+    assert_int_equal(group.err, ERR_OK);
+    settle(&l.w);
+
+    assert_int_equal(query("SELECT count(*) FROM bookd_plain "
+                           "WHERE key >= x'0001' AND key < x'0002'"),
+                     0);
+    written_destroy(&group);
+    destroy(&l);
+}
+
 /* A write past the log that looks whether a group is in it. */
 struct follower {
     struct written w; /* First. */
@@ -866,6 +898,7 @@ int main(void)
         CASE(test_all_that_was_logged_gives_way_to_a_write_past_it),
         CASE(test_what_follows_a_clear_stays_in_the_log),
         CASE(test_what_is_decided_to_be_large_makes_rows_of_its_own),
+        CASE(test_clearing_in_a_group_takes_what_was_just_logged),
         CASE(test_a_group_is_logged_as_one),
         CASE(test_a_group_is_logged_before_a_part_of_it_is_overtaken),
         CASE(test_a_group_ends_when_all_of_it_is_overtaken),
