@@ -364,6 +364,28 @@ static void test_prefixes_are_told_what_expires(void **state)
     assert_int_equal(figures().n_keys, 0);
 }
 
+/* As when an answer that was on its way for long comes last. */
+static void test_of_two_expiries_the_earlier_counts(void **state)
+{
+    struct slice words[] = {SLICE("get"), SLICE("k")};
+    const struct request r = {.client = &c->client,
+                              .command = command_by_name(words[0]),
+                              .argv = words,
+                              .argc = 2};
+    const int64_t soon_ms = clock_wall_ms() + 150;
+
+    (void)state;
+    (void)CALL(c, "CLIENT", "TRACKING", "ON");
+    (void)CALL(c, "GET", "k");
+    tracking_note_expiry(&r, 0, soon_ms);
+    tracking_note_expiry(&r, 0, soon_ms + 3600000);
+    while (clock_wall_ms() < soon_ms + 500) {
+        tracking_tick(c->server.tracking);
+        run_tasks();
+    }
+    expect_pushed(">2 invalidate *1 k ");
+}
+
 static void test_an_expiry_within_a_transaction_counts(void **state)
 {
     (void)state;
@@ -625,6 +647,7 @@ int main(void)
         TEST(test_no_prefix_is_every_key),
         TEST(test_what_expires_is_told_without_a_copy),
         TEST(test_prefixes_are_told_what_expires),
+        TEST(test_of_two_expiries_the_earlier_counts),
         TEST(test_an_expiry_within_a_transaction_counts),
         TEST(test_the_table_is_bounded),
         TEST(test_without_memory_a_key_is_told_of_at_once),
