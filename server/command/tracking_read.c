@@ -9,7 +9,6 @@
 #include "server/command/transaction.h"
 #include "server/store/plain_key.h"
 
-#include <assert.h>
 #include <sched.h>
 
 #ifndef NDEBUG
@@ -97,7 +96,9 @@ void tracking_note_expiry(const struct request *request, size_t i,
     const struct key_places places = command_keys(request);
     const size_t at = places.first + i * places.step;
 
-    assert(at < places.end);
+    if (at >= places.end) {
+        return; /* DEBUG OBJECT: none of its words counts as a key. */
+    }
     const struct slice key = request->argv[at];
     if (is_expiry_wanted(t, key)) {
         enter(t, key);

@@ -97,6 +97,19 @@ test_whatever_reads_a_key_is_tracked() {
     done
 }
 
+test_debug_object_is_no_read_of_its_key() {
+    start_bookd --enable-debug-command yes
+    cli SET k v EX 100 >/dev/null
+    track
+    say 'DEBUG OBJECT k\r\n'
+    like 'Value at:*' "$(hear_value)"
+    track BCAST
+    say 'DEBUG OBJECT k\r\n'
+    like 'Value at:*' "$(hear_value)"
+    cli SET k w >/dev/null
+    expect_told k
+}
+
 test_what_another_program_changes_is_told() {
     start_bookd
     track
