@@ -179,12 +179,15 @@ enum acl_answer acl_admit(struct request *request, struct buf *why)
 
 /* ---- who has to go ---- */
 
-/* May the client's user hear all that it has subscribed to? */
+/* May the client's user hear all that it has subscribed to?  MONITOR is no
+ * channel. */
 static bool may_hear_all(const struct client *client)
 {
     for (int kind = 0; kind < PUBSUB_KINDS; kind++) {
         const struct subscription *s =
-            pubsub_first(client, (enum pubsub_kind)kind);
+            kind == PUBSUB_MONITOR
+                ? NULL
+                : pubsub_first(client, (enum pubsub_kind)kind);
         for (; s != NULL; s = pubsub_next(s)) {
             if (!user_may_hear(client->user, pubsub_name(s),
                                kind == PUBSUB_PATTERN)) {

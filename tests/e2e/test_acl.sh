@@ -326,6 +326,18 @@ test_who_may_not_hear_a_channel_any_more_is_disconnected() {
     expect '*3|$10|psubscribe|$5|news1|:1|' as a x 'PSUBSCRIBE news1'
 }
 
+test_who_monitors_and_hears_no_channel_stays() {
+    start_bookd
+    cli ACL SETUSER a on nopass +@all resetchannels >/dev/null
+    dial
+    say 'AUTH a x\r\nMONITOR\r\n'
+    expect $'+OK\n+OK' eval 'hear; hear'
+    cli ACL SETUSER a '&news' >/dev/null
+    cli PING >/dev/null
+    expect_like '+*"PING"' hear
+    hang_up
+}
+
 test_a_transaction_is_judged_twice() {
     start_bookd
     cli ACL SETUSER a on nopass +@all '~a' >/dev/null
