@@ -181,7 +181,8 @@ enum command_status transaction_queue(struct request *r)
         reply_simple(&r->reply, "QUEUED");
         return COMMAND_DONE;
     }
-    if (bytes > limit - t->bytes) {
+    /* The limit may be lower than it was. */
+    if (bytes > limit || t->bytes > limit - bytes) {
         t->failed = true;
         reply_err(&r->reply, ERR_TOO_BIG,
                   "a transaction is at most client-query-buffer-limit");

@@ -142,6 +142,25 @@ test_other_commands_run_in_their_place() {
         'MULTI\r\nSET k 1\r\nCLIENT SETNAME me\r\nCLIENT GETNAME\r\nEXISTS k\r\nEXEC\r\nQUIT\r\n'
 }
 
+test_a_queue_longer_than_a_lower_limit_grows_no_more() {
+    local value
+    value=$(printf '%600000s' x)
+    start_bookd --client-query-buffer-limit 4mb
+    dial
+    say 'MULTI\r\n'
+    expect +OK hear
+    for _ in 1 2 3; do
+        say "*3\\r\\n\$3\\r\\nSET\\r\\n\$1\\r\\na\\r\\n\$600000\\r\\n$value\\r\\n"
+        expect +QUEUED hear
+    done
+    expect OK cli CONFIG SET client-query-buffer-limit 1mb
+    say 'SET a 1\r\n'
+    expect_like '-*a transaction is at most client-query-buffer-limit' hear
+    say 'EXEC\r\n'
+    expect_like '-EXECABORT *' hear
+    hang_up
+}
+
 test_a_queue_shows_in_client_list() {
     start_bookd
     dial
