@@ -15,6 +15,10 @@
 
 #define ERROR_SIZE 128
 
+/* Written at once, a multiple of the size of a record: whoever reads as fast
+ * as we encrypt must not keep the loop. */
+#define WRITE_BYTES_MAX (64 * (size_t)SSL3_RT_MAX_PLAIN_LENGTH)
+
 struct tls_settings {
     struct mutex lock; /* Rank LOCK_LEAF. */
     SSL_CTX *context GUARDED_BY(lock);
@@ -378,7 +382,9 @@ ssize_t tls_read(struct tls *tls, void *to, size_t size)
         return -1;
     }
     tls->wants_to_write = false;
-    while (got < size) {
+    /* With room for a whole record nothing stays inside, where no event tells
+     * of it. */
+    while (got == 0 || size - got >= SSL3_RT_MAX_PLAIN_LENGTH) {
         ERR_clear_error();
         const int n =
             SSL_read(tls->ssl, (char *)to + got, at_most_int(size - got));
@@ -400,6 +406,7 @@ ssize_t tls_write(struct tls *tls, const void *bytes, size_t size)
         errno = ECONNRESET;
         return -1;
     }
+    size = size < WRITE_BYTES_MAX ? size : WRITE_BYTES_MAX;
     while (put < size) {
         ERR_clear_error();
         const int n = SSL_write(tls->ssl, (const char *)bytes + put,
