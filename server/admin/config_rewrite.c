@@ -65,8 +65,10 @@ static size_t comment_of(struct slice line)
 static void write_lines(struct rewrite *w, enum config_id id,
                         struct slice comment)
 {
+    const size_t size = w->out.size;
+
     config_print_lines(w->now, id, &w->out);
-    if (comment.size > 0 && w->out.size > 0) {
+    if (comment.size > 0 && w->out.size > size) {
         buf_truncate(&w->out, w->out.size - 1);
         buf_append_char(&w->out, ' ');
         buf_append_slice(&w->out, comment);

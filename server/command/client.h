@@ -101,12 +101,13 @@ struct client {
     _Atomic size_t held_replies; /* and what waits for earlier replies. */
     _Atomic size_t held_bytes;
     _Atomic size_t pending_requests;
-    _Atomic size_t memory_bytes; /* All of the connection's, but for what is
+    _Atomic size_t blocked_requests; /* Of them, as CLIENT UNBLOCK may end. */
+    _Atomic size_t memory_bytes;     /* All of the connection's, but for what is
                                     queued behind MULTI. */
-    _Atomic int database;        /* As SELECT chose it. */
-    _Atomic int shown_protocol;  /* Copy of 'protocol'. */
-    _Atomic size_t queued_bytes; /* Of commands between MULTI and EXEC. */
-    _Atomic int queued_commands; /* Plus 1; 0: there was no MULTI. */
+    _Atomic int database;            /* As SELECT chose it. */
+    _Atomic int shown_protocol;      /* Copy of 'protocol'. */
+    _Atomic size_t queued_bytes;     /* Of commands between MULTI and EXEC. */
+    _Atomic int queued_commands;     /* Plus 1; 0: there was no MULTI. */
     _Atomic size_t watched_keys;
     _Atomic size_t n_subscriptions[PUBSUB_KINDS];
     _Atomic int64_t shown_redirect; /* CLIENT TRACKING REDIRECT; 0: none. */

@@ -133,7 +133,7 @@ static size_t larger(size_t a, size_t b)
 /* A command of its waits: for the store, or for CLIENT UNPAUSE. */
 static bool is_blocked(const struct client *c)
 {
-    return SHOWN(pending_requests) > 0 || client_has_flag(c, CLIENT_PAUSED);
+    return SHOWN(blocked_requests) > 0 || client_has_flag(c, CLIENT_PAUSED);
 }
 
 struct clients_usage clients_usage(struct clients *clients)
@@ -149,7 +149,7 @@ struct clients_usage clients_usage(struct clients *clients)
                                    SHOWN(n_subscriptions[PUBSUB_PATTERN]) +
                                    SHOWN(n_subscriptions[PUBSUB_SHARD]) >
                                0;
-        usage.n_waiting += is_blocked(c);
+        usage.n_blocked += is_blocked(c);
         usage.bytes += SHOWN(memory_bytes) + SHOWN(queued_bytes);
         usage.max_input_bytes = larger(usage.max_input_bytes, input);
         usage.max_output_bytes = larger(usage.max_output_bytes, output);

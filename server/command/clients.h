@@ -39,7 +39,7 @@ bool clients_home(struct clients *clients, uint64_t id, struct chan_tx *home);
 struct clients_usage {
     size_t count;
     size_t n_subscribers;
-    size_t n_waiting;        /* For replies to requests under way. */
+    size_t n_blocked;        /* As CLIENT UNBLOCK or UNPAUSE would end it. */
     size_t bytes;            /* That they cost: buffers, queued commands. */
     size_t max_input_bytes;  /* The largest input buffer, */
     size_t max_output_bytes; /* and what one is owed at most. */

@@ -147,7 +147,7 @@ void info_clients(const struct server *server, struct buf *out)
               (int64_t)usage.max_input_bytes);
     info_line(out, "client_recent_max_output_buffer",
               (int64_t)usage.max_output_bytes);
-    info_line(out, "blocked_clients", (int64_t)usage.n_waiting);
+    info_line(out, "blocked_clients", (int64_t)usage.n_blocked);
     info_line(out, "pubsub_clients", (int64_t)usage.n_subscribers);
     info_constants("Clients", out);
 }

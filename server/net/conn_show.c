@@ -56,6 +56,7 @@ void conn_show(struct conn *conn)
     SHOW(held_replies, requests->count - requests->n_unfinished);
     SHOW(held_bytes, requests->held_bytes);
     SHOW(pending_requests, requests->n_unfinished);
+    SHOW(blocked_requests, requests->n_blocked);
     conn_show_memory(conn);
     if (conn->output.capacity >
         atomic_load_explicit(&conn->client.output_peak, memory_order_relaxed)) {

@@ -32,6 +32,7 @@ void requests_append(struct requests *list, struct request *request)
         request->pending = true;
         list->class = request->class;
         list->n_unfinished++;
+        list->n_blocked += request->on_unblock != NULL;
     }
 }
 
@@ -40,6 +41,7 @@ void requests_count_finished(struct requests *list,
 {
     assert(request->finished && list->n_unfinished > 0);
     list->n_unfinished--;
+    list->n_blocked -= request->on_unblock != NULL;
     list->held_bytes += request->own.size;
 }
 

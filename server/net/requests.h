@@ -24,6 +24,7 @@ struct requests {
     struct request *last;
     size_t count;
     size_t n_unfinished;
+    size_t n_blocked;         /* Of them, those that CLIENT UNBLOCK may end. */
     size_t held_bytes;        /* Of replies that wait for others. */
     enum request_class class; /* Of the unfinished, if any. */
 };

@@ -243,6 +243,16 @@ test_client_list_shows_the_database() {
     expect '+OK|+RESET|+OK|' wire 'SELECT 6\r\nRESET\r\nQUIT\r\n'
 }
 
+test_who_waits_is_blocked_and_who_asks_how_many_is_not() {
+    start_bookd
+    equal 0 "$(info blocked_clients)"
+    dial
+    say 'WAIT 1 0\r\n'
+    until_true info_is blocked_clients 1
+    hang_up
+    until_true info_is blocked_clients 0
+}
+
 test_wait_ends_after_its_time_and_may_be_left() {
     start_bookd
     expect 0 cli WAIT 0 0
