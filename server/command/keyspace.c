@@ -56,6 +56,7 @@ struct keyspace {
     struct store_figures figures[PLAIN_KEY_DATABASES] GUARDED_BY(lock);
     int64_t n_records GUARDED_BY(lock);
     bool counting GUARDED_BY(lock);
+    struct cond ended;                 /* 'counting' is over. */
     int64_t again_us GUARDED_BY(lock); /* Not before this. */
     struct waiter *waiters GUARDED_BY(lock);
 };
@@ -66,6 +67,7 @@ struct keyspace *keyspace_new(const struct server *server)
 
     k->server = server;
     mutex_init(&k->lock, LOCK_KEYSPACE, "keyspace");
+    cond_init(&k->ended);
     return k;
 }
 
@@ -74,6 +76,12 @@ void keyspace_free(struct keyspace *keyspace)
     if (keyspace == NULL) {
         return;
     }
+    mutex_lock(&keyspace->lock);
+    while (keyspace->counting) {
+        cond_wait(&keyspace->ended, &keyspace->lock);
+    }
+    mutex_unlock(&keyspace->lock);
+    cond_destroy(&keyspace->ended);
     mutex_destroy(&keyspace->lock);
     free(keyspace);
 }
@@ -179,6 +187,7 @@ static void end_count(struct keyspace *k, enum err err, int64_t took_us)
     k->counting = false;
     k->again_us = clock_now_us() + rest_us;
     struct waiter *waiter = take_waiters(k);
+    cond_broadcast(&k->ended);
     mutex_unlock(&k->lock);
 
     while (waiter != NULL) {

@@ -18,7 +18,7 @@ struct keyspace;
 
 /* 'server' is borrowed, and need not be complete yet. */
 struct keyspace *keyspace_new(const struct server *server);
-/* After the store was closed. */
+/* Waits for a count that is under way; nobody waits for one any more. */
 void keyspace_free(struct keyspace *keyspace);
 
 typedef void keyspace_ready_fn(struct request *request);
