@@ -327,7 +327,7 @@ test_maxmemory_clients_takes_the_fattest() {
     expect +OK reply 'CLIENT SETNAME thin'
     dial
     say '*2\r\n$4\r\nECHO\r\n$4000000\r\n'
-    head -c 3000000 /dev/zero >&"$conn" 2>/dev/null
+    { head -c 3000000 /dev/zero >&"$conn"; } 2>/dev/null
     expect '' hear
     conn=$thin
     expect +PONG reply PING
