@@ -117,7 +117,7 @@ test_python_subscribes() {
     start_bookd
     timeout "$PATIENCE" python3 - "$port" <<'EOF' || fail "python is not content"
 import sys, redis
-r = redis.Redis(port=int(sys.argv[1]), decode_responses=True)
+r = redis.Redis(host="127.0.0.1", port=int(sys.argv[1]), decode_responses=True)
 p = r.pubsub()
 p.subscribe('news')
 p.psubscribe('n*')

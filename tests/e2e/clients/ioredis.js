@@ -8,7 +8,7 @@ const { port, tlsPort, Skipped, runChecks, rejects, until, changeRow, promised }
 
 const clients = [];
 function connect(options) {
-    const client = new Redis({ port, ...options });
+    const client = new Redis({ host: '127.0.0.1', port, ...options });
     client.on('error', () => {}); // Commands say it too.
     clients.push(client);
     return client;

@@ -27,7 +27,8 @@ bookd:
    - 127.0.0.1:$PORT:1 one
    - 127.0.0.1:$SECOND_PORT:1 two
 YML
-nutcracker -c nutcracker.yml -s $((proxy + 1)) -i 30000 -v 4 2>nutcracker.log &
+nutcracker -c nutcracker.yml -s $((proxy + 1)) -i 30000 -v 4 \
+    -o nutcracker.log &
 nutcracker=$!
 trap 'kill $nutcracker $second' EXIT
 

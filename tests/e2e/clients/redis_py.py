@@ -18,7 +18,8 @@ def check(function):
 
 
 def connect(**options):
-    return redis.Redis(port=PORT, socket_timeout=20, **options)
+    return redis.Redis(**{"host": "127.0.0.1", "port": PORT,
+                          "socket_timeout": 20, **options})
 
 
 def same(expected, actual):
@@ -36,8 +37,7 @@ def wait_until(true):
 def hello(r):
     assert r.ping()
     same("7.0.15", r.info("server")["redis_version"])
-    one = redis.Redis(port=PORT, single_connection_client=True,
-                      client_name="py")
+    one = connect(single_connection_client=True, client_name="py")
     same("py", one.client_getname())
 
 
@@ -226,7 +226,7 @@ def tracking(r):
     channel.subscribe("__redis__:invalidate")
     channel.get_message(timeout=20)
     listener = [c for c in r.client_list() if c["sub"] == "1"][-1]["id"]
-    one = redis.Redis(port=PORT, single_connection_client=True)
+    one = connect(single_connection_client=True)
     one.execute_command("CLIENT", "TRACKING", "ON", "REDIRECT", listener)
     one.get("near")
     r.set("near", 1)
@@ -253,8 +253,8 @@ class Skipped(Exception):
 def tls(r):
     if not os.environ["TLS_PORT"]:
         raise Skipped("there is no openssl")
-    secret = redis.Redis(port=int(os.environ["TLS_PORT"]), ssl=True,
-                         ssl_ca_certs=os.environ["CA_FILE"])
+    secret = connect(port=int(os.environ["TLS_PORT"]), ssl=True,
+                     ssl_ca_certs=os.environ["CA_FILE"])
     value = b"x" * (1 << 20)
     secret.set("tls", value)
     assert r.get("tls") == value
