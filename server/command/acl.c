@@ -18,7 +18,7 @@ struct acl_rest {
     const struct config *config;            /* Borrowed. */
     struct mutex lock;                      /* Rank LOCK_ACL. */
     struct user_set users GUARDED_BY(lock); /* With the default user always. */
-    bool changed GUARDED_BY(lock);          /* By clients. */
+    bool changed GUARDED_BY(lock);          /* Not what 'user' says any more. */
     uint64_t last_id GUARDED_BY(lock);
 };
 
@@ -102,8 +102,22 @@ static bool publish(struct acl *acl, struct user *draft)
     return true;
 }
 
+/* Is there a directive 'user'?  One for the default user says more than
+ * requirepass does. */
+static bool has_entries(const struct config *config)
+{
+    struct buf entries = {0};
+
+    config_string(config, CONFIG_user, &entries);
+    const bool any = entries.size > 0;
+    buf_destroy(&entries);
+    return any;
+}
+
 void acl_set_default_password(struct acl *acl, struct slice password)
 {
+    const bool is_configured = has_entries(acl->rest->config);
+
     mutex_lock(&acl->rest->lock);
     struct user *draft = draft_of(acl->rest, SLICE(USER_DEFAULT));
     if (draft == NULL || !user_set_password(draft, password) ||
@@ -111,6 +125,7 @@ void acl_set_default_password(struct acl *acl, struct slice password)
         /* To go on without the password would be worse. */
         log_fatal("acl: no memory for requirepass");
     }
+    acl->rest->changed = acl->rest->changed || is_configured;
     mutex_unlock(&acl->rest->lock);
 }
 
@@ -310,6 +325,7 @@ enum err acl_load_configured(struct acl *acl, struct buf *detail)
             err = ERR_NOMEM;
         }
     }
+    acl->rest->changed = false;
     mutex_unlock(&acl->rest->lock);
     user_set_destroy(&fresh);
     if (detail->size > 0) {

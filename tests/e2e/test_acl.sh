@@ -571,6 +571,18 @@ user default on nopass ~* &* +@all
     expect '' diff before <(cli ACL LIST)
 }
 
+test_config_rewrite_writes_a_new_password_of_the_default_user() {
+    printf 'user default on >old ~* &* +@all\n' >bookd.conf
+    start_with_file
+    expect OK cli -a old --no-auth-warning CONFIG SET requirepass secret
+    expect OK cli -a secret --no-auth-warning CONFIG REWRITE
+    expect "user default on #$digest ~* &* +@all" grep ^user bookd.conf
+    stop_bookd
+    start_with_file
+    expect "$wrong" ask 'AUTH old'
+    expect '+OK|' ask 'AUTH secret'
+}
+
 # ---- the same as Redis ----
 
 test_random_rules_are_judged_as_by_redis() {
