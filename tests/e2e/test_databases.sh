@@ -243,13 +243,6 @@ test_client_list_shows_the_database() {
     expect '+OK|+RESET|+OK|' wire 'SELECT 6\r\nRESET\r\nQUIT\r\n'
 }
 
-# Redis counts seconds that begin, so that it may say 1 of what is a moment old.
-test_idletime_is_in_seconds() {
-    start_bookd
-    expect OK cli SET key value
-    expect_like '[0-9]*' cli OBJECT IDLETIME key
-}
-
 test_who_waits_is_blocked_and_who_asks_how_many_is_not() {
     start_bookd
     equal 0 "$(info blocked_clients)"

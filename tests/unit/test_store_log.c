@@ -582,8 +582,7 @@ static void test_clearing_in_a_group_takes_what_was_just_logged(void **state)
 {
     struct logged l;
     struct written group;
-    struct store_write clear = {.op = STORE_CLEAR_PLAIN,
-                                .key = SLICE("\0\1")};
+    struct store_write clear = {.op = STORE_CLEAR_PLAIN, .key = SLICE("\0\1")};
     struct store_write *members[] = {&clear};
     struct gate gate;
 
