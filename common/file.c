@@ -77,8 +77,8 @@ static void sync_directory(const char *path)
     buf_destroy(&name);
 }
 
-static enum err replace(const char *path, struct slice text, unsigned mode,
-                        struct buf *detail)
+enum err file_replace(const char *path, struct slice text, unsigned mode,
+                      struct buf *detail)
 {
     struct buf name = {0};
     int error = 0;
@@ -109,16 +109,4 @@ static enum err replace(const char *path, struct slice text, unsigned mode,
     }
     buf_destroy(&name);
     return error == 0 ? ERR_OK : failed(error, detail);
-}
-
-/* A link goes on leading to the file, as where /etc is kept elsewhere. */
-enum err file_replace(const char *path, struct slice text, unsigned mode,
-                      struct buf *detail)
-{
-    char *target = realpath(path, NULL); /* NULL: there is none yet. */
-    const enum err err =
-        replace(target != NULL ? target : path, text, mode, detail);
-
-    free(target);
-    return err;
 }

@@ -15,9 +15,9 @@
 #include "common/slice.h"
 
 /* Makes 'text' what is in the file 'path', which keeps its mode and owner; a
- * file that is not there is made with 'mode'.  The directory must be writable.
- * If 'path' is a symbolic link to a file, that file is replaced, and not the
- * link.
+ * file that is not there is made with 'mode'.  The directory
+ * must be writable.  If 'path' is a symbolic link, the link is replaced: resolve
+ * it first.
  * Errors: ERR_PERMISSION, ERR_NOT_FOUND, ERR_SYSTEM, with the system's words in
  * 'detail'; then the file is what it was. */
 NODISCARD

@@ -77,23 +77,6 @@ static void test_a_file_that_is_there_keeps_its_mode(void **state)
     assert_int_equal(now.st_mode & 07777, 0604);
 }
 
-static void test_a_link_to_a_file_stays_a_link(void **state)
-{
-    struct stat now;
-    struct buf detail = {0};
-
-    (void)state;
-    replace("first\n");
-    assert_int_equal(symlink("file", "link"), 0);
-    assert_int_equal(file_replace("link", SLICE("second\n"), 0640, &detail),
-                     ERR_OK);
-    expect_text("second\n");
-    assert_int_equal(lstat("link", &now), 0);
-    assert_true(S_ISLNK(now.st_mode));
-    assert_int_equal(unlink("link"), 0);
-    buf_destroy(&detail);
-}
-
 static void test_a_reader_of_the_old_file_keeps_it(void **state)
 {
     char found[16] = "";
@@ -138,7 +121,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_file_is_made_with_the_mode_that_is_given),
         cmocka_unit_test(test_a_file_that_is_there_keeps_its_mode),
-        cmocka_unit_test(test_a_link_to_a_file_stays_a_link),
         cmocka_unit_test(test_a_reader_of_the_old_file_keeps_it),
         cmocka_unit_test(test_a_directory_that_is_not_there_is_told),
         cmocka_unit_test(
