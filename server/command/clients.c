@@ -130,7 +130,7 @@ static size_t larger(size_t a, size_t b)
 
 #define SHOWN(field) atomic_load_explicit(&c->field, memory_order_relaxed)
 
-/* A command of its waits: for the store, or for CLIENT UNPAUSE. */
+/* A command of its waits for what CLIENT UNBLOCK or UNPAUSE would end. */
 static bool is_blocked(const struct client *c)
 {
     return SHOWN(blocked_requests) > 0 || client_has_flag(c, CLIENT_PAUSED);

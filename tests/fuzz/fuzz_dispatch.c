@@ -164,8 +164,8 @@ static bool answers_nothing(const struct command *command)
 #define PATIENCE_US 20000000
 
 /* Runs what comes home until 'request' is finished.  If nothing comes, it waits
- * for time to pass. */
-static void finish(struct fixture *f, const struct request *request)
+ * for time to pass; what would wait for ever (WAIT 1 0) is unblocked. */
+static void finish(struct fixture *f, struct request *request)
 {
     struct task task;
     struct pollfd home = {.fd = chan_event_fd(chan_rx(f->home)),
@@ -179,7 +179,11 @@ static void finish(struct fixture *f, const struct request *request)
             task.run(task.arg);
         } else if (poll(&home, 1, 2) == 0) {
             clock_advance(step_us);
-            step_us *= step_us < STEP_MAX_US ? 2 : 1;
+            if (step_us < STEP_MAX_US) {
+                step_us *= 2;
+            } else if (request->on_unblock != NULL) {
+                request->on_unblock(request, false);
+            }
             REQUIRE(clock_real_us() < end_us);
         }
     }

@@ -140,6 +140,7 @@ static void test_a_client_is_described_in_one_line(void **state)
     c.watched_keys = 4;
     c.n_subscriptions[PUBSUB_PATTERN] = 5;
     c.pending_requests = 2;
+    c.blocked_requests = 1;
     assert_true(clients_add(clients, &c, 1));
     clients_set_name(clients, &c.name, SLICE("loader"));
     clients_set_name(clients, &c.library_name, SLICE("hiredis"));
