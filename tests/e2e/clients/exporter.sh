@@ -57,7 +57,7 @@ latencies() {
 }
 server() {
     metric 'redis_instance_info\{.*redis_version="7' && metric 'redis_uptime_in_seconds' &&
-        metric 'redis_connected_clients [1-9]' && metric 'redis_memory_used_bytes [1-9]' &&
+        metric 'redis_connected_clients [1-9]' && metric 'redis_memory_used_bytes [0-9]' &&
         metric 'redis_memory_max_bytes 2.68435456e.08' &&
         metric 'redis_keyspace_hits_total [1-9]' && metric 'redis_commands_processed_total [1-9]' &&
         metric 'redis_config_maxclients|redis_config_maxmemory'

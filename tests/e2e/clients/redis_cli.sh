@@ -61,7 +61,7 @@ memkeys() {
 }
 stat_mode() {
     timeout 3 stdbuf -oL redis-cli -p "$PORT" --stat -i 0.1 >said
-    grep -qE '^[0-9]+ +[0-9.]+[KMG] ' said || { cat said; return 1; }
+    grep -qE '^[0-9]+ +[0-9.]+[BKMG] ' said || { cat said; return 1; }
 }
 latency() {
     timeout 3 redis-cli -p "$PORT" --latency -i 1 >said </dev/null
