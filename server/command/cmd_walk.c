@@ -414,7 +414,7 @@ static void consider_cache(struct walk *walk)
 
 static void answer_random(struct request *r, struct walk *walk)
 {
-    struct slice key;
+    struct slice key = {0};
 
     if (walk->plain_in_cache) {
         consider_cache(walk);

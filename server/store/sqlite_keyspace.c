@@ -388,8 +388,8 @@ static enum err choose_by_id(struct engine_reader *reader, unsigned database,
 {
     struct sqlite3_stmt *statement = reader->plain_scan;
     const int64_t now_ms = clock_wall_ms();
-    int64_t first;
-    int64_t last;
+    int64_t first = 0;
+    int64_t last = 0;
     bool found = false;
     enum err err = ends_of(reader, "id", "bookd_plain", &first, &last, detail);
 
@@ -455,8 +455,8 @@ static enum err choose_record(struct engine_reader *reader,
                               struct choice *choice, struct buf *detail)
 {
     const struct sqlite_row_scan *scan = &reader->row_scans[mapping->index];
-    int64_t first;
-    int64_t last;
+    int64_t first = 0;
+    int64_t last = 0;
     enum err err = sqlite_check_fit(reader->database, mapping, detail);
 
     if (err != ERR_OK) {

@@ -47,8 +47,9 @@ static void see(struct load_conn *conn, struct slice reply, int64_t took_us,
 
 static void send_slowly(unsigned *next, double *owed)
 {
-    for (*owed += n_slow * (double)TICK_US / BYTE_EVERY_US; *owed >= 1;
-         *owed -= 1) {
+    *owed += n_slow * (double)TICK_US / BYTE_EVERY_US;
+    while (*owed >= 1) {
+        *owed -= 1;
         CHECK(send(slow[*next], "x", 1, MSG_NOSIGNAL) == 1);
         *next = (*next + 1) % n_slow;
     }
