@@ -93,7 +93,7 @@ static enum err decide_set(void *context, const struct present *now,
     return ERR_OK;
 }
 
-static void answer_set(struct request *r, const struct update_result *result)
+static void answer_found(struct request *r, const struct update_result *result)
 {
     const struct setting *s = r->state;
 
@@ -101,12 +101,21 @@ static void answer_set(struct request *r, const struct update_result *result)
     if (decision_failed(&s->decision)) {
         return;
     }
+    if (s->found) {
+        reply_bulk(&r->reply, buf_slice(&r->found));
+    } else {
+        reply_null(&r->reply);
+    }
+}
+
+static void answer_set(struct request *r, const struct update_result *result)
+{
+    const struct setting *s = r->state;
+
     if ((s->flags & SET_GET) != 0) {
-        if (s->found) {
-            reply_bulk(&r->reply, buf_slice(&r->found));
-        } else {
-            reply_null(&r->reply);
-        }
+        answer_found(r, result);
+    } else if (decision_failed(&s->decision)) {
+        return;
     } else if (s->written) {
         reply_ok(&r->reply);
     } else {
@@ -207,38 +216,32 @@ enum command_status cmd_getset(struct request *r)
 
 /* ---- GETDEL and GETEX ---- */
 
-static void answer_found(struct request *r, const struct update_result *result)
+/* Keeps what GET would answer.  False: there is nothing, or it is refused, and
+ * nothing will be done. */
+static bool keep_found(struct setting *s, const struct present *now,
+                       struct update *update)
 {
-    const struct setting *s = r->state;
-
-    (void)result;
-    if (decision_failed(&s->decision)) {
-        return;
-    }
-    if (s->found) {
-        reply_bulk(&r->reply, buf_slice(&r->found));
-    } else {
-        reply_null(&r->reply);
-    }
-}
-
-static enum err decide_getdel(void *context, const struct present *now,
-                              struct update *update, struct buf *room,
-                              struct buf *detail)
-{
-    struct setting *s = context;
-
-    (void)room;
-    (void)detail;
     s->found = now->kind != COPY_NEGATIVE;
     decision_begin(&s->decision);
     if (!s->found) {
-        return decision_nothing(update);
+        (void)decision_nothing(update);
+        return false;
     }
     if (decision_is_hash(now)) {
-        return decision_refuse(&s->decision, update, DECISION_WRONG_TYPE);
+        (void)decision_refuse(&s->decision, update, DECISION_WRONG_TYPE);
+        return false;
     }
-    (void)decision_keep(&s->decision, update, decision_text(now));
+    return decision_keep(&s->decision, update, decision_text(now));
+}
+
+/* GETDEL, and GETEX without options. */
+static enum err decide_found(void *context, const struct present *now,
+                             struct update *update, struct buf *room,
+                             struct buf *detail)
+{
+    (void)room;
+    (void)detail;
+    (void)keep_found(context, now, update);
     return ERR_OK;
 }
 
@@ -252,27 +255,9 @@ enum command_status cmd_getdel(struct request *r)
                                   .event = "del",
                                   .class = CHANGE_GENERIC,
                                   .context = s,
-                                  .decide = decide_getdel};
+                                  .decide = decide_found};
 
     return s == NULL ? COMMAND_DONE : write_key(r, &update, answer_found);
-}
-
-/* GETEX without options. */
-static enum err decide_look(void *context, const struct present *now,
-                            struct update *update, struct buf *room,
-                            struct buf *detail)
-{
-    struct setting *s = context;
-
-    (void)room;
-    (void)detail;
-    s->found = now->kind != COPY_NEGATIVE;
-    decision_begin(&s->decision);
-    if (decision_is_hash(now)) {
-        return decision_refuse(&s->decision, update, DECISION_WRONG_TYPE);
-    }
-    (void)decision_keep(&s->decision, update, decision_text(now));
-    return ERR_OK;
 }
 
 static enum err decide_getex(void *context, const struct present *now,
@@ -282,19 +267,11 @@ static enum err decide_getex(void *context, const struct present *now,
     struct setting *s = context;
 
     (void)detail;
-    s->found = now->kind != COPY_NEGATIVE;
-    decision_begin(&s->decision);
-    if (!s->found) {
-        return decision_nothing(update);
-    }
-    if (decision_is_hash(now)) {
-        return decision_refuse(&s->decision, update, DECISION_WRONG_TYPE);
+    if (!keep_found(s, now, update)) {
+        return ERR_OK;
     }
     if (s->expiry_wrong) {
         return decision_refuse(&s->decision, update, s->expiry_error);
-    }
-    if (!decision_keep(&s->decision, update, now->bytes)) {
-        return ERR_OK;
     }
     if (s->expires_ms == now->expires_ms) {
         return decision_nothing(update);
@@ -317,7 +294,7 @@ enum command_status cmd_getex(struct request *r)
     if (s->flags == 0 && !expiry_given(&s->expiry)) {
         /* Not GET: writes of this connection may be under way. */
         update.op = STORE_READ;
-        update.decide = decide_look;
+        update.decide = decide_found;
     } else if (is_record) {
         reply_error(&r->reply, RECORD_EXPIRES);
         return COMMAND_DONE;

@@ -159,6 +159,17 @@ void fake_client_free(struct fake_client *c)
     free(c);
 }
 
+int fake_client_tear_down(void **state)
+{
+    struct fake_client *c = *state;
+    struct fixture *f = c->f;
+
+    fake_client_free(c);
+    fixture_free(f);
+    clock_set_real();
+    return 0;
+}
+
 struct request *fake_client_begin(struct fake_client *c,
                                   const char *const *words)
 {

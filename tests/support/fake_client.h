@@ -41,6 +41,10 @@ struct fake_client *fake_client_new(struct fixture *f, int protocol);
 /* Requests still pending are cancelled. */
 void fake_client_free(struct fake_client *c);
 
+/* For cmocka, where '*state' is a fake client: it goes, with its fixture, and
+ * the clock is the real one again. */
+int fake_client_tear_down(void **state);
+
 /* Begins a command of the words up to a NULL.  The request is the client's;
  * its reply is in request->own once it is finished. */
 struct request *fake_client_begin(struct fake_client *c,

@@ -25,17 +25,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct fake_client *c = *state;
-    struct fixture *f = c->f;
-
-    fake_client_free(c);
-    fixture_free(f);
-    clock_set_real();
-    return 0;
-}
-
 static void test_a_request_wakes_when_its_time_has_come(void **state)
 {
     struct fake_client *c = *state;
@@ -105,7 +94,7 @@ static void test_it_is_not_woken_twice(void **state)
 }
 
 #define alarm_test(name) \
-    cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    cmocka_unit_test_setup_teardown(name, set_up, fake_client_tear_down)
 
 int main(void)
 {

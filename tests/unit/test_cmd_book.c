@@ -61,17 +61,6 @@ static int set_up_serious(void **state)
     return set_up_with(state, "enable-simulate-command no");
 }
 
-static int tear_down(void **state)
-{
-    struct fake_client *c = *state;
-    struct fixture *f = c->f;
-
-    fake_client_free(c);
-    fixture_free(f);
-    clock_set_real();
-    return 0;
-}
-
 /* The member 'name' of a map, in the form of protocol 2: its text, or its
  * number as text; "(none)" if it is not there.  Valid until the next. */
 static const char *member(const char *reply, const char *name)
@@ -462,7 +451,8 @@ static void test_an_outage_told_again_begins_again(void **state)
     assert_true(begins(CALL(c, "GET", "book:5"), "-STOREDOWN "));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) \
+    cmocka_unit_test_setup_teardown(name, set_up, fake_client_tear_down)
 
 int main(void)
 {
@@ -482,7 +472,7 @@ int main(void)
         TEST(test_why_shows_the_flight),
         TEST(test_why_knows_what_is_not_in_the_store_yet),
         cmocka_unit_test_setup_teardown(test_simulate_is_refused_unless_enabled,
-                                        set_up_serious, tear_down),
+                                        set_up_serious, fake_client_tear_down),
         TEST(test_simulate_sets_all_that_is_named),
         TEST(test_simulate_sets_all_or_nothing),
         TEST(test_an_outage_begins_and_ends_when_told),

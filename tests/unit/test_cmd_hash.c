@@ -37,16 +37,6 @@ static int set_up_through(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct fake_client *c = *state;
-    struct fixture *f = c->f;
-
-    fake_client_free(c);
-    fixture_free(f);
-    return 0;
-}
-
 /* Sets "f<first>" … of the hash 'key', 'n' in one command. */
 static void set_fields(struct fake_client *c, const char *key, int first, int n)
 {
@@ -288,9 +278,10 @@ static void test_no_memory_is_an_error(void **state)
     SURVIVE(c, "$1\r\nw\r\n", "HGET", "h", "1");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) \
+    cmocka_unit_test_setup_teardown(name, set_up, fake_client_tear_down)
 #define THROUGH(name) \
-    cmocka_unit_test_setup_teardown(name, set_up_through, tear_down)
+    cmocka_unit_test_setup_teardown(name, set_up_through, fake_client_tear_down)
 
 int main(void)
 {

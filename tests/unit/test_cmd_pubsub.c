@@ -30,16 +30,6 @@ static int set_up_resp3(void **state)
     return set_up_with(state, 3);
 }
 
-static int tear_down(void **state)
-{
-    struct fake_client *c = *state;
-    struct fixture *f = c->f;
-
-    fake_client_free(c);
-    fixture_free(f);
-    return 0;
-}
-
 static void test_subscriptions_are_counted_together(void **state)
 {
     struct fake_client *c = *state;
@@ -201,9 +191,10 @@ static void test_figures_are_shown(void **state)
                            " flags=P db=0 sub=2 psub=1 ssub=1 "));
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) \
+    cmocka_unit_test_setup_teardown(name, set_up, fake_client_tear_down)
 #define TEST3(name) \
-    cmocka_unit_test_setup_teardown(name, set_up_resp3, tear_down)
+    cmocka_unit_test_setup_teardown(name, set_up_resp3, fake_client_tear_down)
 
 int main(void)
 {

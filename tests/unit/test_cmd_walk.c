@@ -35,16 +35,6 @@ static int set_up_none(void **state)
     return set_up_with(state, "plain-writes none");
 }
 
-static int tear_down(void **state)
-{
-    struct fake_client *c = *state;
-    struct fixture *f = c->f;
-
-    fake_client_free(c);
-    fixture_free(f);
-    return 0;
-}
-
 /* Puts plain keys "p0", "p1", … */
 static void put_plain(struct fake_client *c, int n)
 {
@@ -192,7 +182,8 @@ static void test_a_client_may_leave_in_the_middle_of_a_walk(void **state)
     assert_string_equal(CALL(c, "DBSIZE"), ":10\r\n");
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) \
+    cmocka_unit_test_setup_teardown(name, set_up, fake_client_tear_down)
 
 int main(void)
 {
@@ -200,7 +191,7 @@ int main(void)
         TEST(test_a_scan_sees_each_key_once),
         cmocka_unit_test_setup_teardown(
             test_plain_keys_in_memory_only_are_seen_too, set_up_none,
-            tear_down),
+            fake_client_tear_down),
         TEST(test_a_pattern_and_a_type_filter),
         TEST(test_the_size_counts_rows_and_plain_keys),
         TEST(test_a_scan_that_makes_no_sense_is_refused),

@@ -192,16 +192,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct fake_client *c = *state;
-    struct fixture *f = c->f;
-
-    fake_client_free(c);
-    fixture_free(f);
-    return 0;
-}
-
 static void test_an_unknown_command_is_told_in_redis_words(void **state)
 {
     struct fake_client *c = *state;
@@ -326,7 +316,8 @@ static void test_the_documentation_names_every_command(void **state)
     buf_destroy(&docs);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define TEST(name) \
+    cmocka_unit_test_setup_teardown(name, set_up, fake_client_tear_down)
 
 int main(void)
 {

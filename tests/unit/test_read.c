@@ -34,16 +34,6 @@ static int set_up(void **state)
     return 0;
 }
 
-static int tear_down(void **state)
-{
-    struct fake_client *c = *state;
-    struct fixture *f = c->f;
-
-    fake_client_free(c);
-    fixture_free(f);
-    return 0;
-}
-
 static void hold_reads(struct fake_client *c)
 {
     fake_store_hold(c->f->fake, FAKE_READ, FAKE_BEFORE);
@@ -380,8 +370,9 @@ static void test_no_memory_for_a_row_is_an_error_and_not_cached(void **state)
 }
 
 #define LARGE(name) \
-    cmocka_unit_test_setup_teardown(name, set_up_large, tear_down)
-#define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+    cmocka_unit_test_setup_teardown(name, set_up_large, fake_client_tear_down)
+#define TEST(name) \
+    cmocka_unit_test_setup_teardown(name, set_up, fake_client_tear_down)
 
 int main(void)
 {

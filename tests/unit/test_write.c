@@ -38,16 +38,6 @@ static int set_up_behind(void **state)
     return set_up_with(state, "plain-writes behind");
 }
 
-static int tear_down(void **state)
-{
-    struct fake_client *c = *state;
-    struct fixture *f = c->f;
-
-    fake_client_free(c);
-    fixture_free(f);
-    return 0;
-}
-
 static void hold_commits(struct fake_client *c)
 {
     fake_store_hold(c->f->fake, FAKE_COMMIT, FAKE_BEFORE);
@@ -305,9 +295,10 @@ test_no_memory_for_the_row_after_a_write_loses_no_write(void **state)
     assert_string_equal(CALL(c, "GET", "book:3"), "$48\r\n" NEW_BOOK "\r\n");
 }
 
-#define THROUGH(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define THROUGH(name) \
+    cmocka_unit_test_setup_teardown(name, set_up, fake_client_tear_down)
 #define BEHIND(name) \
-    cmocka_unit_test_setup_teardown(name, set_up_behind, tear_down)
+    cmocka_unit_test_setup_teardown(name, set_up_behind, fake_client_tear_down)
 
 int main(void)
 {
