@@ -39,6 +39,7 @@ def differences():
 DIFFERENT = differences()
 
 TIMES = {b"TTL", b"PTTL", b"EXPIRETIME", b"PEXPIRETIME"}
+PAST = {b"1", b"1700000000", b"1700000000000"}
 FAR = 4102444800  # 2100-01-01, so that no test sees it pass.
 
 
@@ -279,9 +280,15 @@ class Stream:
         return self.options(b"NX", b"XX", b"gt", b"LT", b"nosuch")
 
     def next(self):
+        was_queued = self.queued
         words = self.any()
-        if words[0] in (b"WATCH", b"EXEC", b"DISCARD", b"UNWATCH"):
+        # WATCH is refused behind MULTI, EXEC and DISCARD without it.
+        if words[0] in (b"EXEC", b"DISCARD") and was_queued:
+            self.watches = False
+        elif words[0] in (b"WATCH", b"UNWATCH") and not was_queued:
             self.watches = words[0] == b"WATCH"
+        if self.watches and words[0].upper() == b"SET" and PAST & set(words[3:]):
+            return words[:3]  # Redis counts what is over at once as a change.
         return words
 
     def any(self):
