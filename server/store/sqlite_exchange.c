@@ -27,6 +27,7 @@
  */
 #include "server/store/sqlite_watch.h"
 
+#include <endian.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,7 +160,9 @@ static struct log_backfill read_backfill(const struct engine_watch *watch)
     }
     return (struct log_backfill){.salts = {words[8], words[9]},
                                  .done = words[24],
-                                 .attempted = words[32]};
+                                 .attempted = words[32],
+                                 .frames = words[4],
+                                 .commits = words[2]};
 }
 
 void sqlite_exchange_follow(struct engine_watch *watch)
@@ -317,6 +320,16 @@ void sqlite_exchange_end(struct engine_watch *watch)
 
 /* ---- reasons to leave ---- */
 
+/* The first commit after all of the log was in the database lets the log begin
+ * anew.  That is no checkpoint; more commits than one might hide another. */
+static bool only_began_anew(const struct log_backfill *was,
+                            const struct log_backfill *is)
+{
+    return was->done == was->frames && is->done == 0 &&
+           is->commits - was->commits == 1 &&
+           be32toh(is->salts[0]) - be32toh(was->salts[0]) == 1;
+}
+
 /* The database file was written to: is there no checkpoint that did it?  'was'
  * was read before its writes could be seen. */
 static bool is_written_over(const struct engine_watch *watch,
@@ -324,8 +337,11 @@ static bool is_written_over(const struct engine_watch *watch,
 {
     const struct log_backfill is = read_backfill(watch);
 
+    const bool same_log = memcmp(is.salts, was.salts, sizeof is.salts) == 0 &&
+                          is.done == was.done && is.attempted == was.attempted;
+
     return watch->database->index >= 0 && is.attempted <= is.done &&
-           memcmp(&is, &was, sizeof is) == 0;
+           (same_log || only_began_anew(&was, &is));
 }
 
 /* What has become of the files, as far as there is a reason to ask. */

@@ -23,6 +23,8 @@ struct log_backfill {
     uint32_t salts[2];
     uint32_t done;
     uint32_t attempted; /* More than 'done' while one is under way. */
+    uint32_t frames;    /* That the log has. */
+    uint32_t commits;   /* Counts all of them, over and over. */
 };
 
 struct engine_watch {

@@ -1038,6 +1038,24 @@ static void test_a_file_written_over_is_opened_anew(void **state)
     others_open(bed);
 }
 
+static void
+test_a_file_written_over_as_the_log_begins_anew_is_noticed(void **state)
+{
+    struct bed *bed = *state;
+
+    make_copy(bed, ".save", "SELECT 1");
+    write_book(bed, "3", "in the database");
+    others_close(bed);
+    assert_int_equal(engine->checkpoint(bed->writer, &bed->detail), ERR_OK);
+    look_well(bed);
+    write_book(bed, "3", "at the beginning of the log");
+    copy_over(bed, ".save");
+    look_until_anew(bed);
+
+    assert_reads(bed, "3", "A Tale of Two Cities");
+    others_open(bed);
+}
+
 static void test_checkpoints_are_no_reason_to_leave(void **state)
 {
     struct bed *bed = *state;
@@ -1113,6 +1131,7 @@ int main(void)
         TEST(test_a_file_that_is_being_written_is_not_opened),
         TEST(test_a_store_that_closes_leaves_a_new_content_alone),
         TEST(test_a_file_written_over_is_opened_anew),
+        TEST(test_a_file_written_over_as_the_log_begins_anew_is_noticed),
         TEST(test_checkpoints_are_no_reason_to_leave),
         TEST(test_the_claim_follows_the_file),
     };

@@ -53,7 +53,7 @@ static void on_pong(redisAsyncContext *c, void *reply, void *arg)
                         strcmp(r->str, "PONG") == 0
                     ? NULL
                     : "no PONG";
-    redisAsyncDisconnect(c);
+    redisAsyncFree(c);
     event_base_loopbreak(base);
 }
 
@@ -77,7 +77,7 @@ static void on_number(redisAsyncContext *c, void *reply, void *arg)
     n_replies++;
     if (n_replies == COMMANDS) {
         complaint = NULL;
-        redisAsyncDisconnect(c);
+        redisAsyncFree(c);
         event_base_loopbreak(base);
     }
 }
@@ -110,8 +110,8 @@ static void on_message(redisAsyncContext *c, void *reply, void *arg)
     } else {
         complaint =
             strcmp(r->element[2]->str, "hi") == 0 ? NULL : "another message";
-        redisAsyncDisconnect(publisher);
-        redisAsyncFree(c);
+        redisAsyncFree(publisher);
+        redisAsyncFree(c); /* Behind this call, as c is in it. */
         event_base_loopbreak(base);
     }
 }
