@@ -18,6 +18,7 @@
 #include "common/chan.h"
 #include "common/clock.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "common/waitgroup.h"
 
 #include <inttypes.h>
@@ -258,18 +259,6 @@ static void run_round(struct asker *askers, size_t n, struct totals *totals)
     chan_free(answers);
 }
 
-/* The next of a sequence of random numbers.
- * Source: Steele, Lea and Flood, "Fast splittable pseudorandom number
- * generators" (2014), SplitMix64. */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t x = *state += UINT64_C(0x9E3779B97F4A7C15);
-
-    x = (x ^ x >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
-    x = (x ^ x >> 27) * UINT64_C(0x94D049BB133111EB);
-    return x ^ x >> 31;
-}
-
 static void run_rounds(const struct options *options, struct asker *askers,
                        uint64_t seed, struct totals *totals)
 {
@@ -278,7 +267,7 @@ static void run_rounds(const struct options *options, struct asker *askers,
          round++) {
         for (int64_t i = 0; i < options->count; i++) {
             askers[i].id =
-                1 + (int64_t)(next_random(&seed) % (uint64_t)options->ids);
+                1 + (int64_t)(random_next(&seed) % (uint64_t)options->ids);
         }
         run_round(askers, (size_t)options->count, totals);
     }

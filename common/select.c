@@ -15,6 +15,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/random.h"
 
 /* What a select works on. */
 struct selection {
@@ -65,10 +66,7 @@ static void unlock_all(const struct selection *s) NO_THREAD_SAFETY_ANALYSIS
 
 /* ---- one try of every case ---- */
 
-/* A random number below 'limit', of a generator per thread (splitmix64); good
- * enough to be fair, not to be secret.
- * Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators"
- * (2014). */
+/* A random number below 'limit', of a generator per thread. */
 static size_t random_below(size_t limit)
 {
     static _Thread_local uint64_t state;
@@ -76,12 +74,7 @@ static size_t random_below(size_t limit)
     if (state == 0) {
         state = (uint64_t)clock_real_us() ^ (uint64_t)(uintptr_t)&state;
     }
-    state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    z ^= z >> 31;
-    return (size_t)(z % limit);
+    return (size_t)(random_next(&state) % limit);
 }
 
 /* True if 'one' was ready and is carried out; all locks are held. */

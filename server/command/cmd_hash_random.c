@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/hash.h"
 #include "common/mem.h"
+#include "common/random.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/hash_read.h"
@@ -27,21 +28,10 @@ struct lot {
     bool with_values;
 };
 
-/* Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators"
- * (2014). */
-static uint64_t next_random(uint64_t *state)
-{
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 /* From 0 to n - 1. */
 static size_t draw(struct lot *lot, size_t n)
 {
-    return (size_t)(next_random(&lot->random) % n);
+    return (size_t)(random_next(&lot->random) % n);
 }
 
 /* The hash has a secret, so nobody outside knows what is drawn. */

@@ -17,6 +17,7 @@
 #include "common/clock.h"
 #include "common/config.h"
 #include "common/hash.h"
+#include "common/random.h"
 #include "server/command/args.h"
 #include "server/command/handlers.h"
 #include "server/command/redis.h"
@@ -39,27 +40,18 @@ struct column {
     const char *word; /* On the SPINE. */
 };
 
-/* Source: SplitMix64, by Steele, Lea and Flood. */
-static uint64_t draw(uint64_t *state)
-{
-    uint64_t z = *state += 0x9e3779b97f4a7c15U;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9U;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebU;
-    return z ^ (z >> 31);
-}
-
 /* Puts books into all of 'columns'. */
 static void fill(struct column *columns, size_t n, uint64_t *state)
 {
     for (size_t i = 0; i < n;) {
-        const char *word = words[draw(state) % ARRAY_LEN(words)];
+        const char *word = words[random_next(state) % ARRAY_LEN(words)];
         /* An even number beside the spine, so that it is in the middle. */
-        const size_t width = 3 + 2 * (draw(state) % 3 == 0);
+        const size_t width = 3 + 2 * (random_next(state) % 3 == 0);
         const size_t spare = HEIGHT_MAX - 1 - strlen(word);
-        const size_t height = strlen(word) + 1 + draw(state) % (spare + 1) / 2;
+        const size_t height =
+            strlen(word) + 1 + random_next(state) % (spare + 1) / 2;
 
-        if (i + width > n || draw(state) % 7 == 0) {
+        if (i + width > n || random_next(state) % 7 == 0) {
             columns[i++] = (struct column){.part = GAP};
             continue;
         }

@@ -124,19 +124,10 @@ static struct slice prefix_slice(const struct prefix *p)
     return slice_make(p->bytes, p->size);
 }
 
-/* Before, the same, or behind, as memcmp() says. */
-static int compare(struct slice a, struct slice b)
-{
-    const size_t size = a.size < b.size ? a.size : b.size;
-    const int order = size == 0 ? 0 : memcmp(a.data, b.data, size);
-
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 /* False without memory. */
 static bool add_prefix(struct prefix **list, struct slice bytes)
 {
-    while (*list != NULL && compare(prefix_slice(*list), bytes) < 0) {
+    while (*list != NULL && slice_compare(prefix_slice(*list), bytes) < 0) {
         list = &(*list)->next;
     }
     if (*list != NULL && slice_equal(prefix_slice(*list), bytes)) {

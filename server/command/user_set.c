@@ -12,14 +12,6 @@ void user_set_destroy(struct user_set *set)
     *set = (struct user_set){0};
 }
 
-static int compare(struct slice a, struct slice b)
-{
-    const size_t size = a.size < b.size ? a.size : b.size;
-    const int order = size > 0 ? memcmp(a.data, b.data, size) : 0;
-
-    return order != 0 ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 /* Where the user of this name is, or belongs. */
 static size_t place_of(const struct user_set *set, struct slice name)
 {
@@ -28,7 +20,7 @@ static size_t place_of(const struct user_set *set, struct slice name)
 
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
-        if (compare(user_name(set->list[middle]), name) < 0) {
+        if (slice_compare(user_name(set->list[middle]), name) < 0) {
             low = middle + 1;
         } else {
             high = middle;

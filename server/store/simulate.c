@@ -6,6 +6,8 @@
  */
 #include "server/store/simulate.h"
 
+#include "common/random.h"
+
 #define MILLION 1000000
 
 /* 'random' spread evenly over 0 .. n-1; n below 2^32. */
@@ -27,15 +29,6 @@ static int64_t delay(const struct simulate_rules *rules, uint32_t random)
     return result < 0 ? 0 : result;
 }
 
-/* Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators"
- * (2014), the finaliser of SplitMix64. */
-static uint64_t mix(uint64_t z)
-{
-    z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
-    return z ^ (z >> 31);
-}
-
 static bool falls_under(int64_t rate, uint32_t random)
 {
     return (int64_t)scale(random, MILLION) < rate;
@@ -46,7 +39,7 @@ struct simulate_fate simulate_decide(const struct simulate_rules *rules,
 {
     const uint32_t upper = (uint32_t)(random >> 32);
     const uint32_t lower = (uint32_t)random;
-    const uint32_t third = (uint32_t)(mix(random) >> 32);
+    const uint32_t third = (uint32_t)(random_mix(random) >> 32);
     struct simulate_fate fate = {
         .delay_us = delay(rules, lower),
         .fail = falls_under(rules->error_rate, upper),
@@ -63,8 +56,8 @@ uint64_t simulate_draw(_Atomic uint64_t *dice)
     const uint64_t step = UINT64_C(0x9e3779b97f4a7c15);
 
     /* Relaxed: the numbers must differ, their order means nothing. */
-    return mix(atomic_fetch_add_explicit(dice, step, memory_order_relaxed) +
-               step);
+    return random_mix(
+        atomic_fetch_add_explicit(dice, step, memory_order_relaxed) + step);
 }
 
 struct simulate_outage simulate_plan(int64_t now_us, int64_t after_us,

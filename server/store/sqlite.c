@@ -81,6 +81,18 @@ enum err sqlite_failed(struct sqlite3 *db, struct buf *detail)
     return translate(code);
 }
 
+enum err sqlite_end(struct sqlite3 *db, struct sqlite3_stmt *statement,
+                    int code, struct buf *detail)
+{
+    enum err err = ERR_OK;
+
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        err = sqlite_failed(db, detail);
+    }
+    sqlite3_reset(statement);
+    return err;
+}
+
 /* ---- connections ---- */
 
 enum err sqlite_run(struct sqlite3 *db, const char *sql, struct buf *detail)

@@ -198,6 +198,10 @@ void sqlite_disconnect(struct sqlite3 *db);
 
 /* Our error for the last one on 'db'; SQLite's words go to 'detail'. */
 enum err sqlite_failed(struct sqlite3 *db, struct buf *detail);
+/* Resets 'statement', whose last step gave 'code', and tells a failure as
+ * sqlite_failed() does. */
+enum err sqlite_end(struct sqlite3 *db, struct sqlite3_stmt *statement,
+                    int code, struct buf *detail);
 
 /* The same for a step of 'statement' on rows of a mapping, which may be the
  * fault of the write, or of a table that is not what it was. */

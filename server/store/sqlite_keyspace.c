@@ -131,18 +131,13 @@ static enum err count_expired(struct engine_reader *reader, int64_t now_ms,
                               struct buf *detail)
 {
     struct sqlite3_stmt *statement = reader->plain_expired;
-    enum err err = ERR_OK;
     int code;
 
     sqlite3_bind_int64(statement, 1, now_ms);
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         n[plain_key_database(sqlite_column(statement, 0).bytes)]++;
     }
-    if (code != SQLITE_DONE) {
-        err = sqlite_failed(reader->db, detail);
-    }
-    sqlite3_reset(statement);
-    return err;
+    return sqlite_end(reader->db, statement, code, detail);
 }
 
 enum err sqlite_count_plain(struct engine_reader *reader, unsigned database,
@@ -203,7 +198,6 @@ static enum err sum_expiring(struct engine_reader *reader, int64_t now_ms,
                              struct store_figures *figures, struct buf *detail)
 {
     struct sqlite3_stmt *statement = reader->plain_expiring;
-    enum err err = ERR_OK;
     int code;
 
     sqlite3_bind_int64(statement, 1, now_ms);
@@ -213,11 +207,7 @@ static enum err sum_expiring(struct engine_reader *reader, int64_t now_ms,
         f->n_expiring++;
         f->sum_ttl_ms += sqlite3_column_int64(statement, 1) - now_ms;
     }
-    if (code != SQLITE_DONE) {
-        err = sqlite_failed(reader->db, detail);
-    }
-    sqlite3_reset(statement);
-    return err;
+    return sqlite_end(reader->db, statement, code, detail);
 }
 
 static enum err count_records(struct engine_reader *reader,
@@ -245,7 +235,6 @@ enum err sqlite_keyspace(struct engine_reader *reader, struct store_walk *walk,
     struct store_figures *figures = walk->figures;
     int64_t expired[PLAIN_KEY_DATABASES] = {0};
     unsigned database = 0;
-    bool first = true;
 
     memset(figures, 0, PLAIN_KEY_DATABASES * sizeof figures[0]);
     enum err err = count_records(reader, walk, detail);
@@ -253,9 +242,8 @@ enum err sqlite_keyspace(struct engine_reader *reader, struct store_walk *walk,
         return err;
     }
     err = sqlite_count_plain(reader, 0, &figures[0].n_keys, detail);
-    while (err == ERR_OK && (first || database < PLAIN_KEY_DATABASES)) {
+    while (err == ERR_OK && database < PLAIN_KEY_DATABASES) {
         err = find_database(reader, database + 1, &database, detail);
-        first = false;
         if (err == ERR_OK && database < PLAIN_KEY_DATABASES) {
             err = count_ranges(reader, database, &figures[database].n_keys,
                                detail);
@@ -334,10 +322,7 @@ static enum err choose_of_few(struct engine_reader *reader, unsigned database,
                 break;
             }
         }
-        if (code != SQLITE_ROW && code != SQLITE_DONE) {
-            err = sqlite_failed(reader->db, detail);
-        }
-        sqlite3_reset(statement);
+        err = sqlite_end(reader->db, statement, code, detail);
     }
     return err;
 }
@@ -405,10 +390,8 @@ static enum err choose_by_id(struct engine_reader *reader, unsigned database,
         if (found) {
             choose(choice, key);
             choice->weight = span(first, last);
-        } else if (code != SQLITE_ROW && code != SQLITE_DONE) {
-            err = sqlite_failed(reader->db, detail);
         }
-        sqlite3_reset(statement);
+        err = sqlite_end(reader->db, statement, code, detail);
     }
     return err;
 }
@@ -433,7 +416,6 @@ static enum err choose_of_rows(struct engine_reader *reader,
                                int64_t max, struct choice *choice,
                                struct buf *detail)
 {
-    enum err err = ERR_OK;
     int code = SQLITE_ROW;
 
     for (size_t n = 0; n < ROWS_A_TRY && choice->weight < max &&
@@ -443,11 +425,7 @@ static enum err choose_of_rows(struct engine_reader *reader,
             consider(choice, buf_slice(&reader->key));
         }
     }
-    if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        err = sqlite_failed(reader->db, detail);
-    }
-    sqlite3_reset(statement);
-    return err;
+    return sqlite_end(reader->db, statement, code, detail);
 }
 
 static enum err choose_record(struct engine_reader *reader,

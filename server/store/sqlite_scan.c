@@ -151,19 +151,6 @@ static void give_row_key(struct page *page, const struct mapping *mapping,
     }
 }
 
-/* Ends a walk through 'statement', of which the last step gave 'code'. */
-static enum err finish(struct page *page, struct sqlite3_stmt *statement,
-                       int code, struct buf *detail)
-{
-    enum err err = ERR_OK;
-
-    if (code != SQLITE_ROW && code != SQLITE_DONE) {
-        err = sqlite_failed(page->reader->db, detail);
-    }
-    sqlite3_reset(statement);
-    return err;
-}
-
 /* Looks at the rows of place.table from rowid place.at on. */
 static enum err scan_by_rowid(struct page *page, struct place place,
                               struct sqlite3_stmt *statement,
@@ -188,7 +175,7 @@ static enum err scan_by_rowid(struct page *page, struct place place,
                          statement, 1);
         }
     }
-    return finish(page, statement, code, detail);
+    return sqlite_end(page->reader->db, statement, code, detail);
 }
 
 /* The statement that goes on where place.at says, bound; '*resumed' is false if
@@ -266,7 +253,7 @@ static enum err scan_by_key(struct page *page, struct place place,
         sqlite_places_end(reader->database->places, at.before);
     }
     buf_destroy(&at.last);
-    return finish(page, statement, code, detail);
+    return sqlite_end(page->reader->db, statement, code, detail);
 }
 
 /* Where plain keys in their order go on, in page->reader->place; what the walk
@@ -316,7 +303,7 @@ static enum err scan_plain_range(struct page *page, struct slice from,
         give_plain_key(page, statement);
     }
     *ended = code == SQLITE_DONE;
-    return finish(page, statement, code, detail);
+    return sqlite_end(page->reader->db, statement, code, detail);
 }
 
 static enum err scan_plain_by_key(struct page *page, struct place place,

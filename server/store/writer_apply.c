@@ -114,12 +114,8 @@ static void fail_barriers(struct store_writer *w, int64_t limit_us,
 
 static int compare_keys(const void *a, const void *b)
 {
-    const struct slice x = (*(struct store_write *const *)a)->key;
-    const struct slice y = (*(struct store_write *const *)b)->key;
-    const size_t size = x.size < y.size ? x.size : y.size;
-    const int order = size == 0 ? 0 : memcmp(x.data, y.data, size);
-
-    return order != 0 ? order : x.size < y.size ? -1 : x.size > y.size;
+    return slice_compare((*(struct store_write *const *)a)->key,
+                         (*(struct store_write *const *)b)->key);
 }
 
 /* Those that are not in the table come last, in the order of their keys. */
